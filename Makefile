@@ -1,0 +1,92 @@
+# make demo   install, get photographs, train on them
+# make test   install, then every check and every test
+# make lint   the checks alone
+# make clean  take away what these targets made (not models/ and reports/)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install install-dev browser demo test lint clean
+
+help:
+	@sed -n 's/^# \(make \)/\1/p' Makefile
+
+# The virtual environment. Debian and Ubuntu keep venv's ensurepip in a package of its own.
+$(BIN)/python:
+	@
+	if ! command -v $(PYTHON) >/dev/null; then
+	    echo "$(PYTHON) is not here. Install Python 3.11, or name another: make PYTHON=python3.12 ..." >&2
+	    exit 1
+	fi
+	if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then
+	    package="python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	        echo "installing $$package"
+	        apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends "$$package"
+	    else
+	        echo "$(PYTHON) cannot make virtual environments. Run: sudo apt-get install $$package" >&2
+	        exit 1
+	    fi
+	fi
+	$(PYTHON) -m venv $(VENV)
+
+# What the app needs to run. The stamp makes a second call quick.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[heic,lite]'
+	touch $@
+
+# What the checks and tests need as well.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,heic,lite]'
+	touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed
+
+install-dev: $(VENV)/.installed-dev browser
+
+# The report's tests look at it in a browser.
+browser:
+	@
+	if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; fi
+	if ! command -v apt-get >/dev/null; then
+	    echo "The tests need chromium and chromedriver: install them with this system's tools." >&2
+	    exit 1
+	fi
+	as_root=""
+	if [ "$$(id -u)" != 0 ]; then
+	    if sudo --non-interactive true 2>/dev/null; then as_root="sudo"; else
+	        echo "The tests need a browser. Run: sudo apt-get install chromium chromium-driver" >&2
+	        exit 1
+	    fi
+	fi
+	$$as_root apt-get update --quiet
+	$$as_root apt-get install --quiet --yes --no-install-recommends chromium chromium-driver
+
+demo: install
+	@
+	photos="$$($(BIN)/python examples/demo_photos.py)"
+	# Not quoted: the fallback set is named by several words.
+	$(BIN)/tl-app train $$photos
+
+lint: $(VENV)/.installed-dev
+	@
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install-dev lint
+	@
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

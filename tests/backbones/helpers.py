@@ -1,0 +1,52 @@
+"""Small SavedModels and random pixels for the backbone tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+
+def random_pixels(n: int, size: int, seed: int = 0) -> np.ndarray:
+    """float32 pixels in 0..255, shape (n, size, size, 3)."""
+    return np.random.default_rng(seed).uniform(0, 255, (n, size, size, 3)).astype("float32")
+
+
+def write_feature_vector(folder: Path, *, size: int | None = 32, n_features: int = 5) -> Path:
+    """A small image feature vector as TensorFlow Hub defines it, with BatchNormalization.
+
+    In training mode it would use batch statistics and move its averages.
+    """
+    import tensorflow as tf
+
+    class FeatureVector(tf.__internal__.tracking.AutoTrackable):
+        def __init__(self) -> None:
+            random = np.random.default_rng(3)
+            kernel = random.normal(0, 0.3, (3, 3, 3, n_features)).astype("float32")
+            self.kernel = tf.Variable(kernel, name="conv/kernel")
+            self.gamma = tf.Variable(tf.ones(n_features), name="batch_norm/gamma")
+            self.mean = tf.Variable(tf.zeros(n_features), trainable=False, name="batch_norm/mean")
+            self.scales = tf.Variable([2.0, 0.5], trainable=False, name="scales")
+            self.trainable_variables = [self.kernel, self.gamma]
+            self.variables = [self.kernel, self.gamma, self.mean, self.scales]
+            self.regularization_losses = [self.penalty]
+
+        @tf.function(input_signature=[])
+        def penalty(self):
+            return 0.01 * tf.reduce_sum(tf.square(self.kernel))
+
+        @tf.function
+        def __call__(self, images, training=False):
+            x = tf.nn.conv2d(images, self.kernel, strides=2, padding="SAME")
+            mean = self.mean
+            if training:
+                mean = tf.reduce_mean(x, axis=(0, 1, 2))
+                self.mean.assign(0.5 * self.mean + 0.5 * mean)
+            return tf.reduce_mean(tf.nn.relu((x - mean) * self.gamma), axis=(1, 2)) * self.scales[0]
+
+    vector = FeatureVector()
+    images = tf.TensorSpec((None, size, size, 3), tf.float32)
+    for training in (False, True):
+        vector.__call__.get_concrete_function(images, training=training)
+    tf.saved_model.save(vector, str(folder))
+    return folder

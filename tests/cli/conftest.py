@@ -1,0 +1,106 @@
+"""A stand-in for `tl_app.app`: these tests are about the command line alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tl_app
+from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, SetAside
+
+
+def make_evaluation() -> Evaluation:
+    share = Interval(0.9, 0.8, 0.95)
+    return Evaluation(
+        headline={"accuracy": share, "macro_f1": share, "log_loss": Interval(0.3, 0.1, 0.5)},
+        baseline={"accuracy": 0.5, "macro_f1": 0.33, "log_loss": 0.69},
+        per_class=(
+            ClassMetrics("cat", 10, share, share, share),
+            ClassMetrics("<b>\x1b[31mdog\n", 10, share, share, share),
+        ),
+        confusion_counts=((9, 1), (1, 9)),
+        n_examples=20,
+        notes=("20 pictures are few.",),
+    )
+
+
+class FakeApp(ModuleType):
+    """Records each call; returns what the real app would, or raises `failure`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("tl_app.app")
+        self.folder = folder
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.failure: BaseException | None = None
+        self.evaluation: Evaluation | None = make_evaluation()
+        self.predictions = Predictions(
+            paths=("a.jpg", "line\nbreak\x1b[2J.jpg", "bytes\udcff.jpg"),
+            y_true=np.array([-1, -1, -1]),
+            probabilities=np.array([[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]], dtype=np.float32),
+            class_names=("cat", "dög"),
+        )
+
+    def _note(self, verb: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.calls.append((verb, args, kwargs))
+        print("a library speaks on standard output")
+        if self.failure is not None:
+            raise self.failure
+
+    def _run(self) -> SimpleNamespace:
+        return SimpleNamespace(
+            folder=SimpleNamespace(path=self.folder / "models/r"),
+            report=self.folder / "reports/r/index.html",
+            saved_model=self.folder / "models/r/saved_model/1",
+            seconds={"read": 1.0, "train": 70.0},
+            evaluation=self.evaluation,
+            set_aside=(SetAside("x.jpg", "It is empty.", "empty"),),
+        )
+
+    def train(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
+        self._note("train", args, kwargs)
+        return self._run()
+
+    def resume(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
+        self._note("resume", args, kwargs)
+        return self._run()
+
+    def predict(self, *args: Any, **kwargs: Any) -> tuple[Predictions, list[SetAside]]:
+        self._note("predict", args, kwargs)
+        return self.predictions, [SetAside("bad\x1b.jpg", "It is truncated.", "truncated")]
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Evaluation:
+        self._note("evaluate", args, kwargs)
+        return make_evaluation()
+
+    def report(self, *args: Any, **kwargs: Any) -> Path:
+        self._note("report", args, kwargs)
+        return self.folder / "reports/r/index.html"
+
+    def export(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
+        self._note("export", args, kwargs)
+        return SimpleNamespace(version_folder=args[1] / "1", largest_difference=2e-7, n_examples=20)
+
+    def backbones(self) -> list[dict[str, Any]]:
+        self._note("backbones", (), {})
+        return [
+            {
+                "name": "tiny_net",
+                "image_size_px": 64,
+                "n_parameters": 3_400_000,
+                "licence": "MIT",
+                "weights": "here",
+            }
+        ]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeApp:
+    fake = FakeApp(tmp_path)
+    monkeypatch.setitem(sys.modules, "tl_app.app", fake)
+    monkeypatch.setattr(tl_app, "app", fake, raising=False)
+    return fake

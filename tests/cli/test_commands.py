@@ -1,0 +1,233 @@
+"""Each verb: the one call that it makes, its text, its JSON, its exit code."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tl_app.cli.main import main
+from tl_app.errors import DataError, Interrupted, StorageError
+
+Capture = pytest.CaptureFixture[str]
+
+
+def run_json(capfd: Capture, *argv: str) -> tuple[int, dict[str, Any]]:
+    """Exit code, and standard output read as one JSON document."""
+    code = main([*argv, "--json"])
+    return code, json.loads(capfd.readouterr().out)
+
+
+def test_train_hands_over_what_was_asked(app: Any, tmp_path: Path) -> None:
+    config = tmp_path / "my.toml"
+    config.write_text("seed = 5\nbatch_size = 8\n[data]\naspect = 'pad'\n", encoding="utf-8")
+    argv = ["train", "photos dir", "--config", str(config), "--seed", "6", "--image-size", "96"]
+    argv += ["--set", "phases.1.learning_rate=1e-5", "--no-flip", "--no-test", "--merge-classes"]
+    argv += ["--table", "t.csv", "--data-dir", "d", "--split-from", "old", "--output", "out"]
+    assert main([*argv, "--name", "n"]) == 0
+    [(verb, args, kwargs)] = app.calls
+    assert (verb, args) == ("train", ("photos dir",))
+    settings = kwargs.pop("config")
+    assert settings.seed == 6
+    assert settings.batch_size == 8
+    assert settings.data.aspect == "pad"
+    assert settings.data.image_size_px == 96
+    assert settings.data.test_fraction == 0
+    assert settings.data.merge_classes is True
+    assert settings.phases[1].learning_rate == 1e-5
+    assert [phase.augmentation.flip_horizontal for phase in settings.phases] == [False, False]
+    assert kwargs.pop("command").startswith("tl-app train 'photos dir' --config")
+    kwargs.pop("reporter")
+    assert kwargs == {
+        "output": Path("out"),
+        "name": "n",
+        "table": Path("t.csv"),
+        "data_dir": Path("d"),
+        "split_from": "old",
+    }
+
+
+def test_train_json(app: Any, capfd: Capture) -> None:
+    code, document = run_json(capfd, "train", "photos")
+    assert code == 0
+    assert document["run"] == str(app.folder / "models/r")
+    assert document["report"].endswith("reports/r/index.html")
+    assert document["saved_model"].endswith("saved_model/1")
+    assert document["seconds"] == {"read": 1.0, "train": 70.0}
+    assert document["test"]["accuracy"] == {"value": 0.9, "low": 0.8, "high": 0.95}
+    assert set(document["test"]) == {"accuracy", "macro_f1", "log_loss"}
+    assert document["set_aside"] == {"total": 1, "by_kind": {"empty": 1}}
+
+
+def test_train_without_a_test_part(app: Any, capfd: Capture) -> None:
+    app.evaluation = None
+    code, document = run_json(capfd, "train", "photos", "--no-test")
+    assert (code, document["test"]) == (0, None)
+    assert main(["train", "photos", "--no-test"]) == 0
+    assert "without a test part" in capfd.readouterr().out
+
+
+def test_train_text(app: Any, capfd: Capture) -> None:
+    assert main(["train", "photos", "--quiet"]) == 0
+    captured = capfd.readouterr()
+    assert "0.900  0.800 to 0.950     0.500" in captured.out
+    assert "20 pictures are few." in captured.out
+    assert "1 files were set aside (1 empty)" in captured.out
+    assert f"Next: tl-app predict {app.folder / 'models/r'}" in captured.out
+    assert "1 min 11 s" in captured.out
+    # What libraries print goes where messages go, also without --json.
+    assert "a library speaks" not in captured.out
+    assert "a library speaks" in captured.err
+
+
+def test_resume(app: Any, capfd: Capture) -> None:
+    assert main(["train", "--resume", "models/r", "--output", "o"]) == 0
+    [(verb, args, kwargs)] = app.calls
+    assert (verb, args, kwargs["output"]) == ("resume", ("models/r",), Path("o"))
+
+
+def test_resume_takes_no_settings(app: Any, capfd: Capture) -> None:
+    argv = ["train", "photos", "--resume", "models/r", "--seed", "1", "--no-flip"]
+    assert main(argv) == 2
+    message = capfd.readouterr().err
+    assert "FOLDER, --seed, --no-flip" in message
+    assert "tl-app train --resume models/r" in message
+    assert app.calls == []
+
+
+def test_train_needs_a_folder(app: Any, capfd: Capture) -> None:
+    assert main(["train"]) == 2
+    assert "needs a folder" in capfd.readouterr().err
+
+
+def test_three_mistakes_are_told_at_once(app: Any, capfd: Capture) -> None:
+    code, document = run_json(
+        capfd, "train", "photos", "--seed", "x", "--aspect", "crp", "--set", "phases.0.epoch=3"
+    )
+    assert code == document["exit_code"] == 2
+    problem = document["error"]["problem"]
+    assert "seed" in problem
+    assert "'crp'" in problem
+    assert "'epochs'" in problem
+    assert app.calls == []
+
+
+def test_predict_json_keeps_names_exactly(app: Any, capfd: Capture) -> None:
+    code, document = run_json(capfd, "predict", "models/r", "a.jpg", "folder")
+    assert code == 0
+    assert app.calls[0][1] == ("models/r", [Path("a.jpg"), Path("folder")])
+    rows = document["predictions"]
+    assert [row["path"] for row in rows] == list(app.predictions.paths)
+    assert [row["label"] for row in rows] == ["cat", "cat", "dög"]
+    assert rows[2]["probabilities"] == {"cat": 0.125, "dög": 0.875}
+    assert document["set_aside"][0]["kind"] == "truncated"
+
+
+def test_predict_text_cannot_drive_the_terminal(app: Any, capfd: Capture) -> None:
+    assert main(["predict", "models/r", "folder"]) == 0
+    captured = capfd.readouterr()
+    assert "\x1b" not in captured.out + captured.err
+    assert captured.out.count("\n") == 4  # a header and three rows, whatever the names hold
+    assert r"line\nbreak\x1b[2J.jpg" in captured.out
+    assert r"bad\x1b.jpg" in captured.err
+
+
+def test_predict_csv(app: Any, capfd: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "out" / "labels.csv"
+    assert main(["predict", "models/r", "folder", "--csv", str(file)]) == 0
+    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert rows[0] == ["path", "label", "probability", "p_cat", "p_dög"]
+    assert [row[0] for row in rows[1:]] == list(app.predictions.paths)
+    assert rows[3] == ["bytes\udcff.jpg", "dög", "0.875", "0.125", "0.875"]
+
+
+def test_predict_without_one_usable_picture(app: Any, capfd: Capture) -> None:
+    app.predictions = replace(
+        app.predictions, paths=(), y_true=np.zeros(0), probabilities=np.zeros((0, 2))
+    )
+    code, document = run_json(capfd, "predict", "models/r", "bad.jpg")
+    assert code == document["exit_code"] == 3
+    assert "truncated" in document["error"]["received"]
+
+
+def test_evaluate(app: Any, capfd: Capture) -> None:
+    code, document = run_json(capfd, "evaluate", "models/r", "other")
+    assert code == 0
+    assert document["test"]["log_loss"]["high"] == 0.5
+    assert document["confusion_counts"] == [[9, 1], [1, 9]]
+    assert main(["evaluate", "models/r"]) == 0
+    shown = capfd.readouterr().out
+    assert "\x1b" not in shown
+    assert r"<b>\x1b[31mdog\n" in shown
+
+
+def test_report_export_and_backbones(app: Any, capfd: Capture) -> None:
+    code, document = run_json(capfd, "report", "models/r")
+    assert (code, document["report"]) == (0, str(app.folder / "reports/r/index.html"))
+    code, document = run_json(capfd, "export", "models/r", "serve")
+    assert (code, document["saved_model"]) == (0, "serve/1")
+    assert document["largest_difference"] == 2e-7
+    code, document = run_json(capfd, "backbones")
+    assert (code, document["backbones"][0]["name"]) == (0, "tiny_net")
+    assert main(["export", "models/r", "serve"]) == 0
+    assert "2.0e-07" in capfd.readouterr().out
+    assert main(["backbones"]) == 0
+    assert "tiny_net  64 px       3.4 M  MIT      here" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (DataError("Too few pictures.", received="cat: 1", next_step="bring more"), 3),
+        (StorageError("The disk is full."), 1),
+        (Interrupted(2, next_step="tl-app train --resume models/r"), 130),
+        (Interrupted(15), 143),
+        (ZeroDivisionError("a fault of ours"), 1),
+    ],
+)
+def test_failures_end_with_their_code(
+    app: Any, capfd: Capture, failure: Exception, code: int
+) -> None:
+    app.failure = failure
+    assert main(["train", "photos"]) == code
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    ended, document = run_json(capfd, "train", "photos")
+    assert ended == document["exit_code"] == code
+    assert set(document["error"]) == {"kind", "problem", "received", "allowed", "next"}
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_a_file(
+    app: Any, capfd: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    app.failure = ZeroDivisionError("a fault of ours")
+    assert main(["train", "photos"]) == 1
+    message = capfd.readouterr().err
+    assert "Unexpected ZeroDivisionError: a fault of ours" in message
+    [log] = tmp_path.glob("tl-app-traceback-*.log")
+    assert str(log) in message
+    assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+def test_the_traceback_is_shown_on_request(
+    app: Any, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TL_APP_TRACEBACK", "1")
+    app.failure = ZeroDivisionError("a fault of ours")
+    assert main(["train", "photos"]) == 1
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_no_verb_shows_the_help_as_a_usage_error(capfd: Capture) -> None:
+    assert main([]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "usage: tl-app" in captured.err

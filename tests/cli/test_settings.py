@@ -1,0 +1,99 @@
+"""`tl-app config`: what it prints is what `load_config` reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tl_app.cli.main import main
+from tl_app.cli.settings import describe_settings, to_toml
+from tl_app.config import Config, Phase, load_config, without_mirroring
+
+
+def read_back(text: str, folder: Path) -> Config:
+    file = folder / "settings.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_config(file)
+
+
+def test_the_defaults_come_back(tmp_path: Path) -> None:
+    assert read_back(to_toml(Config()), tmp_path) == Config()
+
+
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    weights=st.none()
+    | st.text(st.characters(exclude_categories=["Cs"])).filter(lambda t: t != "none"),
+    rate=st.floats(1e-12, 1e3),
+    patience=st.none() | st.integers(1, 99),
+    window=st.just("auto") | st.tuples(st.integers(0, 99), st.integers(100, 65535)),
+    names=st.lists(st.from_regex(r"[A-Za-z0-9_-]{1,9}", fullmatch=True), min_size=1, unique=True),
+)
+def test_any_configuration_comes_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    weights: str | None,
+    rate: float,
+    patience: int | None,
+    window: object,
+    names: list[str],
+) -> None:
+    config = Config(
+        seed=seed,
+        weights=weights,
+        data={"window": window},
+        phases=tuple(Phase(name=n, learning_rate=rate, patience_epochs=patience) for n in names),
+    )
+    assert read_back(to_toml(config), tmp_path_factory.mktemp("config")) == config
+
+
+def test_every_setting_is_explained() -> None:
+    unexplained = [setting.name for setting in describe_settings() if not setting.description]
+    assert unexplained == []
+    names = {setting.name for setting in describe_settings()}
+    assert {"seed", "data.aspect", "phases.N.unfreeze"} <= names
+    assert "phases.N.augmentation.flip_horizontal" in names
+
+
+def test_allowed_values_are_in_words() -> None:
+    allowed = {setting.name: setting.allowed for setting in describe_settings()}
+    assert allowed["data.aspect"] == "crop, pad or squash"
+    assert allowed["data.image_size_px"] == "a whole number from 32 to 2048 or none"
+    assert allowed["phases.N.learning_rate"] == "a number above 0"
+
+
+def test_the_verb_prints_both_forms(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["config", "--set", "seed=7"]) == 0
+    assert read_back(capfd.readouterr().out, tmp_path).seed == 7
+    assert main(["config", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert Config.model_validate(document["config"]) == Config()
+    assert document["settings"][0]["name"] == "backbone"
+
+
+def test_the_verb_judges_a_file(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("sed = 1\n", encoding="utf-8")
+    assert main(["config", "--config", str(file)]) == 2
+    assert "'seed'" in capfd.readouterr().err
+
+
+def test_without_mirroring_changes_nothing_else() -> None:
+    config = load_config(overrides=["phases.1.augmentation.flip_vertical=true"])
+    still = without_mirroring(config)
+    assert not any(
+        phase.augmentation.flip_horizontal or phase.augmentation.flip_vertical
+        for phase in still.phases
+    )
+    again = load_config(
+        overrides=[
+            f"phases.{i}.augmentation.{flip}=false"
+            for i in range(len(config.phases))
+            for flip in ("flip_horizontal", "flip_vertical")
+        ]
+    )
+    assert still == again

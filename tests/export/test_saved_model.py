@@ -1,0 +1,176 @@
+"""The SavedModel itself: its signatures, its numbers, and that it needs TensorFlow alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tl_app.errors import ConfigError, StorageError
+from tl_app.export.assets import decode_name, encode_name, read_facts, unescape_label
+from tl_app.export.saved_model import write_saved_model
+from tl_app.inputs.files import read_encoded
+
+FRESH_PROCESS = """
+import sys
+sys.modules["keras"] = None      # importing either is now an ImportError
+sys.modules["tl_app"] = None
+import json
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+encoded = tf.constant([open(path, "rb").read() for path in sys.argv[2:]])
+top = model.signatures["serving_default"](image_bytes=encoded)
+everything = model.signatures["probabilities"](image_bytes=encoded)
+names = model.signatures["class_names"]()["class_names"]
+print(json.dumps({
+    "labels": [[name.hex() for name in row] for row in top["labels"].numpy()],
+    "scores": top["probabilities"].numpy().tolist(),
+    "probabilities": everything["probabilities"].numpy().tolist(),
+    "names": [name.hex() for name in names.numpy()],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def signatures(classifier):
+    return classifier._signatures
+
+
+def encoded(files):
+    return tf.constant([read_encoded(path, max_pixels=10**6) for path in files])
+
+
+def test_loads_in_a_process_without_keras_or_tl_app(
+    version_folder, files, recorded, class_names, tmp_path
+):
+    direct = [path for path in files if path.suffix != ".tif"]
+    kept = [i for i, path in enumerate(files) if path.suffix != ".tif"]
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH_PROCESS, str(version_folder), *map(str, direct)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    expected = recorded.probabilities[kept]
+    assert np.abs(np.array(answer["probabilities"]) - expected).max() < 1e-6
+    names = [decode_name(bytes.fromhex(name)) for name in answer["names"]]
+    assert names == list(class_names)
+    order = np.argsort(-expected, axis=1)[:, :5]
+    labels = [[decode_name(bytes.fromhex(name)) for name in row] for row in answer["labels"]]
+    assert labels == [[class_names[i] for i in row] for row in order]
+    scores = np.array(answer["scores"])
+    assert np.abs(scores - np.take_along_axis(expected, order, axis=1)).max() < 1e-6
+
+
+def test_each_kind_of_picture_is_told_apart(recorded):
+    """Without this the comparisons above could pass on a model that ignores its input."""
+    gaps = np.abs(recorded.probabilities[:, None] - recorded.probabilities[None]).max(axis=2)
+    assert gaps[np.triu_indices(len(gaps), k=1)].min() > 1e-4
+
+
+def test_predict_tensor_takes_pixels(signatures, pixels, recorded, class_names):
+    answer = signatures["predict_tensor"](pixels=tf.constant(pixels))
+    assert np.abs(answer["probabilities"].numpy() - recorded.probabilities).max() < 1e-6
+    labels = [decode_name(name) for name in answer["label"].numpy()]
+    assert labels == [class_names[i] for i in recorded.y_pred]
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_the_batch_dimension_is_free(signatures, files, pixels, recorded, n):
+    few = tf.reshape(encoded(files)[:n], (n,))
+    assert signatures["serving_default"](image_bytes=few)["labels"].shape == (n, 5)
+    probabilities = signatures["probabilities"](image_bytes=few)["probabilities"].numpy()
+    by_pixels = signatures["predict_tensor"](pixels=tf.constant(pixels[:n]))
+    for rows in (probabilities, by_pixels["probabilities"].numpy()):
+        assert rows.shape == (n, 7)
+        np.testing.assert_allclose(rows, recorded.probabilities[:n], atol=1e-5)
+
+
+def test_inputs_and_outputs_are_declared(signatures):
+    def shapes(structure):
+        return {name: (spec.dtype.name, spec.shape.as_list()) for name, spec in structure.items()}
+
+    inputs = {name: shapes(signatures[name].structured_input_signature[1]) for name in signatures}
+    assert inputs == {
+        "serving_default": {"image_bytes": ("string", [None])},
+        "probabilities": {"image_bytes": ("string", [None])},
+        "predict_tensor": {"pixels": ("float32", [None, 32, 32, 3])},
+        "class_names": {},
+    }
+    outputs = {name: shapes(signatures[name].structured_outputs) for name in signatures}
+    assert outputs == {
+        "serving_default": {
+            "labels": ("string", [None, 5]),
+            "probabilities": ("float32", [None, 5]),
+        },
+        "probabilities": {"probabilities": ("float32", [None, 7])},
+        "predict_tensor": {"label": ("string", [None]), "probabilities": ("float32", [None, 7])},
+        "class_names": {"class_names": ("string", [7])},
+    }
+
+
+def test_the_files_beside_the_graph_tell_labels_and_preprocessing(
+    version_folder, preprocessing, class_names
+):
+    lines = decode_name((version_folder / "assets/labels.txt").read_bytes()).splitlines()
+    assert [unescape_label(line) for line in lines] == list(class_names)
+    facts = read_facts(version_folder)
+    assert facts["preprocessing"] == preprocessing
+    assert facts["class_names"] == class_names
+    assert facts["tl_app_version"]
+
+
+def test_no_path_of_the_building_place_stays_in_the_model(version_folder):
+    assert b".building" not in (version_folder / "saved_model.pb").read_bytes()
+
+
+def test_fewer_than_five_classes_give_all_labels(tmp_path, make_model, preprocessing, pixels):
+    small = make_model(2)
+    folder = write_saved_model(small, preprocessing, ("cat", "dog"), tmp_path)
+    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    png = tf.io.encode_png(tf.cast(pixels[:1][0], tf.uint8))
+    answer = signature(image_bytes=png[None])
+    assert sorted(answer["labels"].numpy()[0]) == [encode_name("cat"), encode_name("dog")]
+    scores = answer["probabilities"].numpy()[0]
+    assert scores[0] >= scores[1]
+    assert scores.sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_versions_count_up_and_are_never_overwritten(tmp_path, model, preprocessing, class_names):
+    (tmp_path / "4").mkdir()
+    (tmp_path / "4" / "mine.txt").write_text("kept")
+    first = write_saved_model(model, preprocessing, class_names, tmp_path)
+    assert first == tmp_path / "5"
+    with pytest.raises(ConfigError, match="never overwritten") as caught:
+        write_saved_model(model, preprocessing, class_names, tmp_path, version=4)
+    assert "the next one is 6" in str(caught.value)
+    with pytest.raises(ConfigError, match="no version number"):
+        write_saved_model(model, preprocessing, class_names, tmp_path, version=0)
+    assert (tmp_path / "4" / "mine.txt").read_text() == "kept"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["4", "5"]
+
+
+def test_a_file_where_a_folder_should_be(tmp_path, model, preprocessing, class_names):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for destination in (file, file / "below"):
+        with pytest.raises(StorageError, match="A file stands where a folder is needed"):
+            write_saved_model(model, preprocessing, class_names, destination)
+    assert file.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_shapes_that_do_not_fit_are_refused(tmp_path, model, preprocessing, class_names):
+    with pytest.raises(ValueError, match="2 class names"):
+        write_saved_model(model, preprocessing, ("a", "b"), tmp_path / "x")
+    larger = dataclasses.replace(preprocessing, image_size_px=64)
+    with pytest.raises(ValueError, match="the preprocessing gives"):
+        write_saved_model(model, larger, class_names, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []

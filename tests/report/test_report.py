@@ -1,0 +1,308 @@
+"""The page as a reader, a parser and an attacker meet it."""
+
+from __future__ import annotations
+
+import html
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tl_app.evaluation.learning import fit_verdict
+from tl_app.records import EpochRecord, SetAside
+from tl_app.report import build
+from tl_app.report.build import SECTIONS, render_report
+from tl_app.report.confusion_figure import matrix_svg
+from tl_app.report.model_sections import dataset_fingerprint
+from tl_app.report.training_text import augmentation_names, flip_warning
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    'a "quoted" & $x^2$ {{ 7 * 7 }}',
+    "it's]]><!--",
+    "new\nline\u202e",
+    "id=\"x\" url(#y) style='fill: #010101'",
+    "x" * 300,
+]
+VOID = {"meta", "link", "img", "br", "path", "use", "rect"}
+
+
+class Page(HTMLParser):
+    """Collects elements, texts and ids, and insists that every element is closed."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value) for key, value in attrs]
+        self.ids += [value for key, value in attrs if key == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def assert_sound(page: Page) -> None:
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert not {"script", "iframe", "object", "embed", "form", "base"} & set(page.tags)
+    assert page.tags.count("style") == 1
+    for tag, key, value in page.attributes:
+        assert not key.startswith("on"), (tag, key)
+        if key in ("src", "href", "xlink:href", "data", "srcset"):
+            assert value is not None
+            assert value.startswith(("#", "data:")), (tag, key, value)
+    targets = {value[1:] for _, key, value in page.attributes if key == "href" and value}
+    assert {target for target in targets if not target.startswith("ata:")} <= set(page.ids)
+
+
+def test_every_section_stands_on_the_page(make_contents):
+    contents = make_contents(set_aside=[SetAside("a/b.jpg", "It is empty.", "empty")])
+    page = Page(render_report(contents))
+    assert_sound(page)
+    assert page.tags.count("section") == len(SECTIONS)
+    for words in (
+        "Accuracy", "Macro-F1", "Log-loss", "Baseline", "95 % interval", "Classes of the test part",
+        "Learning curves", "mirrored left-right", "train again with --no-flip",
+        "11.2 ms", "301 ms", "106 pictures a second", "3,419,429", "17 MB", "1.4 GB",
+        "1 file was found but not used", "It is empty.", "tl-app train data/stamps --seed 0",
+        "ab" * 32, "CPU:0; float32", "tensorflow 2.21.0", dataset_fingerprint(contents),
+        "140 test pictures that training never saw",
+    ):  # fmt: skip
+        assert words in page.text, words
+    assert "wandb" not in page.text
+
+
+def test_figures_on_the_page_are_the_evaluations(make_contents):
+    contents = make_contents()
+    page = Page(render_report(contents))
+    accuracy = contents.evaluation.headline["accuracy"]
+    assert f"{100 * accuracy.value:.1f} %" in page.text
+    assert f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} %" in page.text
+    assert f"Baseline: {contents.evaluation.baseline['log_loss']:.3f}" in page.text
+    for row in contents.evaluation.per_class:
+        expected = f"{row.name} {row.support} {100 * row.precision.value:.1f} %"
+        assert expected in page.text
+
+
+def test_hostile_names_show_as_text_everywhere(make_contents):
+    paths = [f'{HOSTILE[i % 6]}/"{i}".jpg' for i in range(90)]
+    contents = make_contents(
+        HOSTILE,
+        n_test=90,
+        accuracy=0.5,
+        paths=paths,
+        set_aside=[SetAside(name, name, name) for name in HOSTILE],
+        run_name=HOSTILE[0],
+        command=HOSTILE[0],
+        environment={"platform": HOSTILE[0], "packages": {HOSTILE[0]: HOSTILE[0]}},
+    )
+    source = render_report(contents)
+    page = Page(source)
+    assert_sound(page)
+    assert "<script" not in source
+    assert "49" not in re.findall(r"\$x\^2\$ (\S+)", page.text)
+    assert page.text.count("<script>alert(1)</script>") > 8
+    assert "new\\nline\\u202e" in page.text
+    assert "\u202e" not in source
+    figure = re.search(r'<svg.*?aria-labelledby="confusion-title.*?</svg>', source, re.S)
+    assert figure is not None
+    in_figure = html.unescape(" ".join(re.findall(r"<text[^>]*>([^<]*)</text>", figure[0])))
+    assert "<script>aler…1)</script>" in in_figure
+    assert 'a "quoted" &…{{ 7 * 7 }}' in in_figure
+
+
+@settings(max_examples=12, deadline=None)
+@given(names=st.lists(st.text(st.characters(), min_size=1, max_size=20), min_size=2, max_size=5))
+def test_any_class_name_gives_a_sound_figure(names):
+    counts = np.arange(len(names) ** 2).reshape(len(names), len(names))
+    figure = matrix_svg(counts, names, name="m", show="both", title=names[0].replace("\0", ""))
+    page = Page(str(figure))
+    assert_sound_figure(page)
+
+
+def assert_sound_figure(page: Page) -> None:
+    assert page.open == []
+    assert "script" not in page.tags
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_same_contents_give_the_same_page(make_contents):
+    assert render_report(make_contents()) == render_report(make_contents())
+
+
+def test_a_name_cannot_change_figures_colours(make_contents):
+    source = render_report(make_contents(["fill: #010101", "url(#clip)"], accuracy=0.6))
+    assert "<text" in source
+    assert ">fill: #010101</text>" in source
+    assert ">url(#clip)</text>" in source
+
+
+def test_a_normal_page_is_small(make_contents):
+    assert len(render_report(make_contents(accuracy=0.7)).encode()) < 400_000
+
+
+@pytest.mark.parametrize("n_classes", [2, 12, 13, 30, 31, 45])
+def test_any_number_of_classes(make_contents, n_classes):
+    contents = make_contents([f"class {i}" for i in range(n_classes)], n_test=300, accuracy=0.8)
+    source = render_report(contents)
+    page = Page(source)
+    assert_sound(page)
+    n_figures = source.count('<svg xmlns="http://www.w3.org/2000/svg"')
+    assert n_figures == (3 if 12 < n_classes <= 30 else 2)
+    assert ("The most frequent confusions" in page.text) == (n_classes > 30)
+    assert len(source.encode()) < 1_000_000
+
+
+def test_a_thousand_classes_and_ten_thousand_pictures(make_contents):
+    contents = make_contents([f"class {i}" for i in range(1000)], n_test=10_000, accuracy=0.8)
+    source = render_report(contents)
+    assert_sound(Page(source))
+    assert "The other 960 classes" in source
+    assert len(source.encode()) < 2_000_000
+
+
+def test_no_mistake_no_gallery(make_contents):
+    source = render_report(make_contents(accuracy=1.1))
+    assert 'id="errors"' not in source
+    assert "No picture was taken for another class." in source
+    assert "100.0 %" in Page(source).text
+
+
+def test_gallery_shows_the_surest_mistakes_first(make_contents):
+    contents = make_contents(accuracy=0.5)
+    predictions = contents.predictions
+    wrong = np.flatnonzero(predictions.y_true != predictions.y_pred)
+    surest = wrong[predictions.probabilities[wrong].max(axis=1).argmax()]
+    source = render_report(contents)
+    first = re.search(r'<ul class="gallery">\s*<li>.*?</li>', source, re.S)
+    assert first is not None
+    assert predictions.paths[surest] in html.unescape(first[0])
+    assert source.count("<img ") == 24
+
+
+@pytest.mark.parametrize(
+    "picture", [None, b"", b"GIF89a", b"<svg onload=alert(1)>", b"\xff\xd8\xff" + bytes(50_000)]
+)
+def test_a_thumbnail_that_is_none_leaves_a_placeholder(make_contents, picture):
+    source = render_report(make_contents(thumbnail=lambda path: picture))
+    assert "no thumbnail" in source
+    assert "<img " not in source
+
+
+def test_thumbnails_stay_within_their_room(make_contents):
+    large = b"\xff\xd8\xff" + bytes(39_000)
+    source = render_report(make_contents(accuracy=0.5, thumbnail=lambda path: large))
+    assert 3 < source.count("<img ") < 15
+    assert len(source.encode()) < 900_000
+
+
+def epoch(phase, number, loss, accuracy=0.9):
+    return EpochRecord(phase, number, 0.2, 0.95, loss, accuracy, 1e-4, 1.0, False)
+
+
+def test_a_solved_head_alone_needs_no_curve(make_contents, tuning_history):
+    source = render_report(make_contents(history=tuning_history()[:1]))
+    assert 'aria-labelledby="learning-title' not in source
+    assert "solved directly" in source
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [epoch("head", 1, 0.2), epoch("tune", 1, float("nan"))],
+        [epoch("head", i, 3.0 / i) for i in range(1, 80)],
+        [epoch(f"block_{i}_with_a_long_name", 1, 1e-5 * 10**i) for i in range(9)],
+        [epoch("head", 1, 0.0), epoch("head", 2, 0.0)],
+    ],
+    ids=["broken", "long", "many phases", "zero loss"],
+)
+def test_odd_histories_are_drawn(make_contents, records):
+    contents = make_contents(history=records)
+    source = render_report(contents)
+    page = Page(source)
+    assert_sound(page)
+    assert 'aria-labelledby="learning-title' in source
+    assert fit_verdict(records).sentence in page.text
+
+
+def test_no_history_no_section(make_contents):
+    assert 'id="learning"' not in render_report(make_contents(history=[]))
+
+
+def test_validation_figures_are_called_flattering(make_contents):
+    contents = make_contents()
+    on_validation = type(contents.evaluation).from_dict(
+        {**contents.evaluation.to_dict(), "side": "validation"}
+    )
+    source = render_report(make_contents(evaluation=on_validation))
+    assert "these figures flatter the model" in source
+    assert "training never saw" not in source
+
+
+def test_what_was_not_measured_says_so(make_contents):
+    page = Page(render_report(make_contents(cost={}, decisions={}, environment={}, seconds={})))
+    assert_sound(page)
+    assert "not measured" in page.text
+
+
+def test_a_long_list_of_files_ends_and_says_so(make_contents):
+    entries = [SetAside(f"{i}.jpg", "It is empty.", "empty") for i in range(5000)]
+    page = Page(render_report(make_contents(set_aside=entries)))
+    assert "5,000 files were found but not used" in page.text
+    assert "The list ends after 200 of 5,000" in page.text
+    assert "199.jpg" in page.text
+    assert "200.jpg" not in page.text
+
+
+def test_augmentations_and_the_warning_about_mirrors():
+    phase = {
+        "name": "tune",
+        "augmentation": {"flip_horizontal": False, "rotation_degrees": 15, "hue": 0.1},
+    }
+    assert augmentation_names(phase) == [
+        "rotated by up to 15 degrees either way",
+        "hue turned by up to 36 degrees either way",
+    ]
+    assert flip_warning([phase]) is None
+    mirrored = {"name": "tune", "augmentation": {"flip_horizontal": False, "flip_vertical": True}}
+    assert "phase tune" in (flip_warning([phase, mirrored]) or "")
+
+
+def test_data_fingerprint_follows_bytes_classes_and_sides_not_names(make_contents):
+    contents = make_contents()
+    elsewhere = make_contents(paths=[f"copy/{i}.jpg" for i in range(140)])
+    other = make_contents(["bird", "mammal", "fruit", "plant", "thing"])
+    assert dataset_fingerprint(contents) == dataset_fingerprint(elsewhere)
+    assert dataset_fingerprint(contents) != dataset_fingerprint(other)
+
+
+def test_a_section_that_returns_none_is_left_out(make_contents, monkeypatch):
+    monkeypatch.setattr(build, "SECTIONS", (*SECTIONS[:1], lambda contents: None))
+    page = Page(render_report(make_contents()))
+    assert page.tags.count("section") == 1

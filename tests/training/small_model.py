@@ -1,0 +1,100 @@
+"""A small convolutional backbone with BatchNormalization and dropout, and tiny pictures."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from tl_app.backbones.blocks import Backbone, find_blocks, set_trainable
+from tl_app.backbones.registry import get_spec
+from tl_app.config import Augmentation, Config, Phase
+from tl_app.progress import SilentReporter
+from tl_app.run import RunFolder
+from tl_app.training.classifier import Classifier, dtype_policy
+from tl_app.training.hardware import Hardware
+from tl_app.training.phases import PhaseTrainer, TrainingData
+
+SIZE = 16
+N_TRAIN = 21
+"""Not a multiple of the batch: the last batch is filled up."""
+
+
+def build_backbone() -> Backbone:
+    """Three blocks: conv, BatchNormalization, relu, dropout."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    for block in range(3):
+        name = f"block{block}_"
+        x = keras.layers.Conv2D(6, 3, 2, padding="same", name=f"{name}conv")(x)
+        x = keras.layers.BatchNormalization(name=f"{name}bn")(x)
+        x = keras.layers.ReLU(name=f"{name}relu")(x)
+        x = keras.layers.Dropout(0.1, seed=block, name=f"{name}out")(x)
+    model = keras.Model(inputs, x)
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(random.normal(size=6))
+            layer.moving_variance.assign(random.uniform(0.5, 2.0, size=6))
+    backbone = Backbone(get_spec("efficientnet_lite0"), model, find_blocks(model, r"(block\d)_out"))
+    set_trainable(backbone, 0)
+    return backbone
+
+
+def make_data(seed: int = 0, n_classes: int = 3) -> TrainingData:
+    random = np.random.default_rng(seed)
+    n = N_TRAIN + 8
+    labels = np.arange(n) % n_classes
+    pictures = random.integers(0, 120, (n, SIZE, SIZE, 3)) + 40 * labels[:, None, None, None]
+    return TrainingData(
+        pictures=pictures.astype(np.uint8),
+        labels=labels.astype(np.int64),
+        groups=np.arange(n),
+        train_rows=np.arange(N_TRAIN),
+        validation_rows=np.arange(N_TRAIN, n),
+        n_classes=n_classes,
+    )
+
+
+def head_phase(**values) -> Phase:
+    return Phase(**{"name": "head", "l2": 0.01, "views": 0, **values})
+
+
+def tune_phase(**values) -> Phase:
+    defaults = {
+        "name": "tune",
+        "unfreeze": 2,
+        "epochs": 3,
+        "learning_rate": 1e-2,
+        "layer_decay": 0.5,
+        "weight_decay": 0.01,
+        "views": 2,
+        "patience_epochs": None,
+        "augmentation": Augmentation(flip_horizontal=True, rotation_degrees=10),
+    }
+    return Phase(**{**defaults, **values})
+
+
+def make_trainer(
+    folder: RunFolder,
+    *phases: Phase,
+    reporter=None,
+    trackers=(),
+    precision: str = "float32",
+    **settings,
+) -> PhaseTrainer:
+    config = Config(phases=phases, batch_size=8, **settings)
+    hardware = Hardware(("CPU:0",), precision, 8)
+    strategy = hardware.build_strategy()
+    with strategy.scope(), dtype_policy(precision):
+        classifier = Classifier(build_backbone(), 3, config)
+    return PhaseTrainer(
+        classifier,
+        make_data(),
+        config,
+        hardware,
+        strategy,
+        folder,
+        trackers,
+        reporter or SilentReporter(),
+    )

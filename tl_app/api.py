@@ -1,0 +1,176 @@
+"""The Python API: the verbs of `tl_app.app` with defaults and plain values.
+
+Names of verbs that are also rooms (`report`, `export`, `backbones`) are `write_report`,
+`export_model` and `list_backbones` here. Every function is silent unless a `reporter` is
+handed in (`tl_app.console.make_reporter()` draws the command line's bars).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tl_app.config import Config, load_config
+from tl_app.environment import prepare_libraries
+from tl_app.errors import ConfigError
+from tl_app.progress import Reporter, SilentReporter
+
+if TYPE_CHECKING:
+    from tl_app.app import ExportResult, TrainedRun
+    from tl_app.records import Evaluation, Predictions, SetAside
+
+PathLike = str | os.PathLike[str]
+
+
+def train(
+    source: PathLike,
+    *,
+    config: Config | PathLike | None = None,
+    output: PathLike = ".",
+    name: str | None = None,
+    table: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    split_from: PathLike | None = None,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> TrainedRun:
+    """Train a classifier on the pictures of `source`, evaluate it, report and export it.
+
+    Args:
+        source: a folder with one sub-folder a class, a folder with train/validation/test
+            parts, a folder beside a `table`, or `tfds:NAME`.
+        config: a ready Config, or a TOML or JSON file.
+        output: gets `models/<run>/` and `reports/<run>/`.
+        name: of the run; made from source, backbone and time when None.
+        table: a CSV with the columns path, label and, where wanted, split and group.
+        data_dir: where tensorflow-datasets keeps its sets.
+        split_from: a run whose assignment to training, validation and test is kept.
+        reporter: gets messages and progress.
+        **settings: top-level settings of Config (`backbone="resnet50"`, `seed=1`,
+            `data={"image_size_px": 160}`), over those of `config`.
+
+    Raises:
+        TlAppError: one of its kinds; see `tl_app.errors`.
+    """
+    prepare_libraries()
+    from tl_app import app
+
+    return app.train(
+        os.fspath(source),
+        config=_config(config, settings),
+        output=Path(output),
+        name=name,
+        table=_path(table),
+        data_dir=_path(data_dir),
+        split_from=None if split_from is None else os.fspath(split_from),
+        command="tl_app.train(...)",
+        reporter=reporter or SilentReporter(),
+    )
+
+
+def resume(
+    run: PathLike, *, output: PathLike = ".", reporter: Reporter | None = None
+) -> TrainedRun:
+    """Continue a run that was interrupted; it ends as if it never had been."""
+    prepare_libraries()
+    from tl_app import app
+
+    return app.resume(
+        os.fspath(run),
+        output=Path(output),
+        command="tl_app.resume(...)",
+        reporter=reporter or SilentReporter(),
+    )
+
+
+def predict(
+    model: PathLike,
+    paths: Sequence[PathLike],
+    *,
+    output: PathLike = ".",
+    reporter: Reporter | None = None,
+) -> tuple[Predictions, list[SetAside]]:
+    """Classify files, or all pictures below folders, with a run or an exported SavedModel."""
+    prepare_libraries()
+    from tl_app import app
+
+    return app.predict(
+        os.fspath(model),
+        [Path(path) for path in paths],
+        output=Path(output),
+        reporter=reporter or SilentReporter(),
+    )
+
+
+def evaluate(
+    run: PathLike,
+    folder: PathLike | None = None,
+    *,
+    output: PathLike = ".",
+    reporter: Reporter | None = None,
+) -> Evaluation:
+    """Evaluate a run on its own test pictures, or on another labelled folder."""
+    prepare_libraries()
+    from tl_app import app
+
+    return app.evaluate(
+        os.fspath(run),
+        None if folder is None else os.fspath(folder),
+        output=Path(output),
+        reporter=reporter or SilentReporter(),
+    )
+
+
+def write_report(
+    run: PathLike, *, output: PathLike = ".", reporter: Reporter | None = None
+) -> Path:
+    """Write the run's report anew from what the run recorded; returns the HTML file."""
+    prepare_libraries()
+    from tl_app import app
+
+    return app.report(os.fspath(run), output=Path(output), reporter=reporter or SilentReporter())
+
+
+def export_model(
+    run: PathLike,
+    destination: PathLike,
+    *,
+    output: PathLike = ".",
+    reporter: Reporter | None = None,
+) -> ExportResult:
+    """Write a versioned SavedModel that reproduces what the run recorded, or fail."""
+    prepare_libraries()
+    from tl_app import app
+
+    return app.export(
+        os.fspath(run),
+        Path(destination),
+        output=Path(output),
+        reporter=reporter or SilentReporter(),
+    )
+
+
+def list_backbones() -> list[Any]:
+    """The registry's backbones, and whether their weights are here."""
+    from tl_app import app
+
+    return app.backbones()
+
+
+def _path(value: PathLike | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _config(config: Config | PathLike | None, settings: Mapping[str, Any]) -> Config:
+    if not isinstance(config, Config):
+        return load_config(_path(config), values=settings)
+    if not settings:
+        return config
+    unknown = [key for key in settings if key not in Config.model_fields]
+    if unknown:
+        # load_config words the problem, with a suggestion for each name.
+        load_config(values=settings)
+        raise ConfigError("Unknown settings.", received=", ".join(unknown))
+    return load_config(values={**config.model_dump(mode="json"), **settings})

@@ -1,0 +1,46 @@
+"""The only sequencing of stages: one function a verb.
+
+The command line and the public Python API call these same functions. Their modules are
+loaded when first asked for: listing backbones needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tl_app.app.listing import backbones
+    from tl_app.app.training import TrainedRun, resume, train
+    from tl_app.app.verbs import evaluate, export, predict, report
+    from tl_app.export.publish import ExportResult
+
+_HOMES = {
+    "ExportResult": "tl_app.export.publish",
+    "TrainedRun": "tl_app.app.training",
+    "backbones": "tl_app.app.listing",
+    "evaluate": "tl_app.app.verbs",
+    "export": "tl_app.app.verbs",
+    "predict": "tl_app.app.verbs",
+    "report": "tl_app.app.verbs",
+    "resume": "tl_app.app.training",
+    "train": "tl_app.app.training",
+}
+
+__all__ = [
+    "ExportResult",
+    "TrainedRun",
+    "backbones",
+    "evaluate",
+    "export",
+    "predict",
+    "report",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tl_app.app' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,79 @@
+"""Gathering what a run recorded into its report."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tl_app.errors import UnusablePicture
+from tl_app.evaluation.learning import fit_verdict
+from tl_app.inputs.files import read_encoded
+from tl_app.inputs.preprocess import build_preprocess
+from tl_app.records import EpochRecord, Preprocessing
+from tl_app.report.build import ReportContents, render_report
+from tl_app.run import RunFolder, read_json, write_atomic
+from tl_app.training.decisions import Decisions
+
+THUMBNAIL_PX = 144
+
+
+def write_report(folder: RunFolder) -> Path:
+    """Write `reports/<run>/index.html` from the run's files.
+
+    Raises:
+        RunError: the run has not got as far as an evaluation.
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    evaluation = folder.read_evaluation()
+    history = [EpochRecord.from_dict(record) for record in read_json(folder.history_file)]
+    dataset = folder.read_dataset()
+    info = folder.read_info()
+    html = render_report(
+        ReportContents(
+            run_name=folder.name,
+            config=read_json(folder.config_file),
+            dataset=dataset,
+            split=folder.read_split(),
+            preprocessing=folder.read_preprocessing(),
+            evaluation=evaluation,
+            predictions=folder.read_predictions(evaluation.side),
+            history=history,
+            verdict=fit_verdict(history),
+            cost=read_json(folder.cost_file),
+            environment=read_json(folder.environment_file),
+            decisions=Decisions(folder).read(),
+            command=info["command"],
+            seconds=info["seconds"],
+            thumbnail=Thumbnails(Path(dataset.root), folder.read_preprocessing()),
+        )
+    )
+    write_atomic(folder.report, lambda file: file.write(html.encode("utf-8", "replace")) and None)
+    return folder.report
+
+
+class Thumbnails:
+    """Small JPEGs of what the model sees: the same decoding, orientation and aspect."""
+
+    def __init__(self, root: Path, preprocessing: Preprocessing) -> None:
+        self._root = root
+        self._preprocessing = preprocessing
+        self._to_picture = tf.function(
+            build_preprocess(preprocessing), input_signature=[tf.TensorSpec((), tf.string)]
+        )
+
+    def __call__(self, path: str) -> bytes | None:
+        """JPEG bytes, or None where the file is gone or cannot be read any more."""
+        try:
+            encoded = read_encoded(self._root / path, max_pixels=self._preprocessing.max_pixels)
+            pixels = self._to_picture(tf.constant(encoded)).numpy()
+        except (UnusablePicture, tf.errors.OpError):
+            return None
+        picture = Image.fromarray(np.rint(pixels).astype(np.uint8))
+        picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=80)
+        return buffer.getvalue()

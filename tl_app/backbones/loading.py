@@ -1,0 +1,92 @@
+"""From a backbone's name to a frozen Keras model with its weights."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+import keras
+
+from tl_app.backbones.blocks import Backbone, find_blocks, set_trainable
+from tl_app.backbones.registry import BackboneSpec, get_spec
+from tl_app.backbones.weights import find_weights
+from tl_app.errors import ConfigError
+from tl_app.progress import Reporter
+
+
+def load_backbone(
+    name: str,
+    *,
+    image_size_px: int,
+    weights: str | os.PathLike[str] | None = None,
+    reporter: Reporter,
+) -> Backbone:
+    """A backbone with pretrained weights, all of it frozen.
+
+    Args:
+        name: as in the registry, or hub:HANDLE_OR_PATH.
+        image_size_px: side of the square pictures.
+        weights: a file of the user's own; None looks into cache, packages and the web.
+        reporter: told where the weights came from.
+
+    Raises:
+        ConfigError: no such backbone, or it cannot take pictures of this size.
+        WeightsError: the weights cannot be had or do not fit.
+    """
+    spec = get_spec(name)
+    check_image_size(spec, image_size_px)
+    file = find_weights(spec, weights, reporter=reporter)
+    reporter.message(f"backbone {spec.name}: weights from {file.path} ({file.origin})")
+    return _assemble(spec, image_size_px, file.path, file.sha256)
+
+
+def build_backbone(spec: BackboneSpec, *, image_size_px: int) -> Backbone:
+    """The same model with random weights, frozen as well.
+
+    Raises:
+        ConfigError: it cannot take pictures of this size.
+    """
+    check_image_size(spec, image_size_px)
+    return _assemble(spec, image_size_px, None, None)
+
+
+def default_image_size_px(spec: BackboneSpec) -> int:
+    """Side of the pictures that the backbone is made for; opens the SavedModel of a hub name.
+
+    Raises:
+        WeightsError: a hub name whose SavedModel is not on this machine.
+    """
+    if not spec.is_hub:
+        return spec.image_size_px
+    from tl_app.backbones.hub import fixed_image_size_px
+    from tl_app.backbones.hub_files import resolve
+    from tl_app.progress import SilentReporter
+
+    folder = resolve(spec.architecture, reporter=SilentReporter()).path
+    return fixed_image_size_px(folder) or spec.image_size_px
+
+
+def check_image_size(spec: BackboneSpec, image_size_px: int) -> None:
+    """
+    Raises:
+        ConfigError: the backbone cannot take pictures of this size.
+    """
+    if image_size_px < spec.min_image_size_px:
+        raise ConfigError(
+            f"Pictures are too small for {spec.name}.",
+            received=f"image size {image_size_px} px",
+            allowed=f"{spec.min_image_size_px} px or more (its own: {spec.image_size_px})",
+            next_step=f"--image-size {spec.image_size_px}",
+        )
+
+
+def _assemble(
+    spec: BackboneSpec, image_size_px: int, weights: Path | None, sha256: str | None
+) -> Backbone:
+    module, _, function = spec.builder.partition(":")
+    build = getattr(importlib.import_module(module), function)
+    model: keras.Model = build(spec, image_size_px, weights)
+    backbone = Backbone(spec, model, find_blocks(model, spec.block_end), weights, sha256)
+    set_trainable(backbone, 0)
+    return backbone

@@ -1,0 +1,156 @@
+"""The facts about every backbone, as data. Nothing else in the code asks for a backbone's name.
+
+Read without TensorFlow; builders are named here and imported when a model is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from tl_app.errors import ConfigError, did_you_mean
+
+HUB_PREFIX = "hub:"
+HUB_IMAGE_SIZE_PX = 224
+"""Where a SavedModel fixes no input size: what most image feature vectors were made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """(pixel - mean) / scale on each channel of the output, BGR if `reverse_channels`."""
+
+    mean: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    reverse_channels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """A weight file that an installed Python package carries."""
+
+    distribution: str
+    package: str
+    path: str
+    sha256: str
+    n_bytes: int
+
+    @property
+    def file_name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A weight file on the web.
+
+    Attributes:
+        url: where it is.
+        file_name: its name in a cache folder.
+        digest: SHA-256 or MD5 as its makers publish it, hexadecimal; None where they don't.
+    """
+
+    url: str
+    file_name: str
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSpec:
+    """One backbone.
+
+    Attributes:
+        name: what users type.
+        family: what it is called in print.
+        architecture: the builder's own word for it.
+        builder: "module:function"; called with this entry, the image size in pixels and the
+            weight file or None, it gives a keras.Model of pixels 0..255 RGB.
+        image_size_px: side of the square picture that it was trained on.
+        min_image_size_px: smallest side that it can take.
+        n_features: channels of its output; None until a SavedModel is opened.
+        n_parameters: without a classifier; None until a SavedModel is opened.
+        licence: of the weights, SPDX word.
+        normalisation: of the pixels; None where the family's own model holds it.
+        block_end: regular expression of the layers that end a block (see `blocks.find_blocks`).
+        package_file, download: where weights come from.
+        std_rescaling: divisors that the family's model adds behind its own normalisation only
+            when it fetches its weights by itself.
+    """
+
+    name: str
+    family: str
+    architecture: str
+    builder: str
+    image_size_px: int
+    min_image_size_px: int
+    n_features: int | None
+    n_parameters: int | None
+    licence: str
+    block_end: str
+    normalisation: Normalisation | None = None
+    package_file: PackageFile | None = None
+    download: Download | None = None
+    std_rescaling: tuple[float, float, float] | None = None
+    modality: Literal["image"] = "image"
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether the weights are a SavedModel that the name points to."""
+        return self.name.startswith(HUB_PREFIX)
+
+
+def get_spec(name: str) -> BackboneSpec:
+    """The registry entry of `name`, or one made for `hub:HANDLE_OR_PATH`.
+
+    Raises:
+        ConfigError: there is no such backbone; near names are suggested.
+    """
+    if name.startswith(HUB_PREFIX):
+        return _hub_spec(name)
+    spec = _by_name().get(name)
+    if spec is None:
+        suggestion = did_you_mean(name, _by_name())
+        raise ConfigError(
+            f"There is no backbone of this name.{suggestion}",
+            received=name,
+            allowed="a name that `tl-app backbones` lists, or hub:HANDLE_OR_PATH",
+            next_step="tl-app backbones",
+        )
+    return spec
+
+
+def all_specs() -> tuple[BackboneSpec, ...]:
+    """Every named backbone, the default first."""
+    return tuple(_by_name().values())
+
+
+@cache
+def _by_name() -> dict[str, BackboneSpec]:
+    from tl_app.backbones.catalogue_keras import KERAS_SPECS
+    from tl_app.backbones.catalogue_lite import LITE_SPECS
+
+    return {spec.name: spec for spec in (*LITE_SPECS, *KERAS_SPECS)}
+
+
+def _hub_spec(name: str) -> BackboneSpec:
+    handle = name.removeprefix(HUB_PREFIX).strip()
+    if not handle:
+        raise ConfigError(
+            "The name of a TensorFlow Hub model is missing.",
+            received=repr(name),
+            allowed="hub: and a folder with a SavedModel, a .tar.gz file or an https:// handle",
+        )
+    return BackboneSpec(
+        name=HUB_PREFIX + handle,
+        family="TensorFlow Hub",
+        architecture=handle,
+        builder="tl_app.backbones.hub:build_hub",
+        image_size_px=HUB_IMAGE_SIZE_PX,
+        min_image_size_px=32,
+        n_features=None,
+        n_parameters=None,
+        licence="see its publisher",
+        block_end="hub_features",
+        # TensorFlow Hub's common signature for images: values in [0, 1].
+        normalisation=Normalisation((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+    )

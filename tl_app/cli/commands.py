@@ -1,0 +1,287 @@
+"""One function a verb: arguments to one call of `tl_app.app`, its result to text and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shlex
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tl_app.cli import render
+from tl_app.errors import ConfigError, DataError
+from tl_app.progress import Reporter
+
+if TYPE_CHECKING:
+    from tl_app.config import Config
+    from tl_app.records import Evaluation, Predictions, SetAside
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a verb has to say: `document` with --json, `text` otherwise."""
+
+    document: dict[str, Any]
+    text: str
+    exit_code: int = 0
+
+
+# Flags of `train` that are settings: attribute of the parsed arguments -> key of the Config.
+SETTING_FLAGS = {
+    "backbone": "backbone",
+    "weights": "weights",
+    "seed": "seed",
+    "batch_size": "batch_size",
+    "image_size": "data.image_size_px",
+    "aspect": "data.aspect",
+}
+# Everything else that a resumed run has already decided.
+FIXED_BY_RUN = ("source", "table", "data_dir", "split_from", "name", "config")
+
+
+def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app train`."""
+    command = shlex.join(["tl-app", *argv])
+    if arguments.resume is not None:
+        _refuse_settings_with_resume(arguments)
+        app = _load_app()
+        run = app.resume(
+            arguments.resume, output=Path(arguments.output), command=command, reporter=reporter
+        )
+    else:
+        if arguments.source is None:
+            raise ConfigError(
+                "tl-app train needs a folder of pictures.",
+                allowed="a folder with one sub-folder a class, tfds:NAME, or --resume RUN",
+                next_step="tl-app train --help",
+            )
+        config = _train_config(arguments)
+        app = _load_app()
+        run = app.train(
+            arguments.source,
+            config=config,
+            output=Path(arguments.output),
+            name=arguments.name,
+            table=_path(arguments.table),
+            data_dir=_path(arguments.data_dir),
+            split_from=arguments.split_from,
+            command=command,
+            reporter=reporter,
+        )
+    set_aside = _set_aside_counts(run.set_aside)
+    document = {
+        "run": str(run.folder.path),
+        "report": str(run.report),
+        "saved_model": str(run.saved_model),
+        "seconds": {stage: float(seconds) for stage, seconds in run.seconds.items()},
+        "test": None if run.evaluation is None else _headline(run.evaluation),
+        "baseline": None if run.evaluation is None else dict(run.evaluation.baseline),
+        "set_aside": set_aside,
+    }
+    return Result(document, render.train_summary(run, set_aside))
+
+
+def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app predict`. Exit code 3 when not one picture could be used."""
+    app = _load_app()
+    predictions, set_aside = app.predict(
+        arguments.model,
+        [Path(path) for path in arguments.paths],
+        output=Path(arguments.output),
+        reporter=reporter,
+    )
+    if not predictions.paths:
+        raise DataError(
+            "None of the pictures can be used.",
+            received="; ".join(f"{entry.path}: {entry.reason}" for entry in set_aside[:5]) or None,
+            allowed="JPEG, PNG, GIF, BMP, WebP or TIFF pictures, HEIC with the extra 'heic'",
+        )
+    for entry in set_aside:
+        reporter.warn(f"{render.printable(entry.path)} is set aside: {entry.reason}")
+    if arguments.csv is not None:
+        _write_csv(Path(arguments.csv), predictions)
+        reporter.message(f"{len(predictions.paths)} predictions are in {arguments.csv}")
+    rows = [
+        {
+            "path": path,
+            "label": predictions.class_names[best],
+            "probability": float(row[best]),
+            "probabilities": {
+                name: float(value) for name, value in zip(predictions.class_names, row, strict=True)
+            },
+        }
+        for path, best, row in zip(
+            predictions.paths, predictions.y_pred, predictions.probabilities, strict=True
+        )
+    ]
+    document = {
+        "model": arguments.model,
+        "class_names": list(predictions.class_names),
+        "predictions": rows,
+        "set_aside": [entry.to_dict() for entry in set_aside],
+    }
+    return Result(document, render.predictions_table(rows))
+
+
+def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app evaluate`."""
+    evaluation = _load_app().evaluate(
+        arguments.run, arguments.folder, output=Path(arguments.output), reporter=reporter
+    )
+    document = {
+        "run": arguments.run,
+        "folder": arguments.folder,
+        "test": _headline(evaluation),
+        **evaluation.to_dict(),
+    }
+    return Result(document, render.evaluation_text(evaluation))
+
+
+def report(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app report`."""
+    page = _load_app().report(arguments.run, output=Path(arguments.output), reporter=reporter)
+    return Result({"run": arguments.run, "report": str(page)}, render.printable(page))
+
+
+def export(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app export`."""
+    done = _load_app().export(
+        arguments.run,
+        Path(arguments.destination),
+        output=Path(arguments.output),
+        reporter=reporter,
+    )
+    document = {
+        "run": arguments.run,
+        "saved_model": str(done.version_folder),
+        "largest_difference": float(done.largest_difference),
+        "n_examples": int(done.n_examples),
+    }
+    return Result(document, render.export_text(done))
+
+
+def doctor(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app doctor`."""
+    from tl_app import environment
+    from tl_app.cli.libraries import loading
+
+    with loading():
+        facts = environment.doctor()
+    return Result(facts, render.doctor_text(facts))
+
+
+def backbones(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app backbones`."""
+    rows = _load_app().backbones()
+    return Result({"backbones": rows}, render.backbones_table(rows))
+
+
+def config(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app config`."""
+    from tl_app.cli.settings import describe_settings, to_toml
+    from tl_app.config import load_config
+
+    shown = load_config(_path(arguments.config), arguments.overrides)
+    document = {
+        "config": shown.model_dump(mode="json"),
+        "settings": [setting.to_dict() for setting in describe_settings()],
+    }
+    return Result(document, to_toml(shown))
+
+
+COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
+    "train": train,
+    "predict": predict,
+    "evaluate": evaluate,
+    "report": report,
+    "export": export,
+    "doctor": doctor,
+    "backbones": backbones,
+    "config": config,
+}
+
+
+def _load_app() -> Any:
+    from tl_app.cli.libraries import loading
+
+    with loading():
+        from tl_app import app
+    return app
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _train_config(arguments: Namespace) -> Config:
+    from tl_app.config import load_config, without_mirroring
+
+    values: dict[str, Any] = {
+        key: getattr(arguments, flag)
+        for flag, key in SETTING_FLAGS.items()
+        if getattr(arguments, flag) is not None
+    }
+    if arguments.no_test:
+        values["data.test_fraction"] = 0.0
+    if arguments.merge_classes:
+        values["data.merge_classes"] = True
+    loaded = load_config(_path(arguments.config), arguments.overrides, values)
+    return without_mirroring(loaded) if arguments.no_flip else loaded
+
+
+def _refuse_settings_with_resume(arguments: Namespace) -> None:
+    given = [
+        "FOLDER" if name == "source" else f"--{name.replace('_', '-')}"
+        for name in (*FIXED_BY_RUN, *SETTING_FLAGS)
+        if getattr(arguments, name) is not None
+    ]
+    given += [
+        f"--{name.replace('_', '-')}"
+        for name in ("no_test", "merge_classes", "no_flip")
+        if getattr(arguments, name)
+    ]
+    given += ["--set"] if arguments.overrides else []
+    if given:
+        raise ConfigError(
+            "A resumed run keeps its data and settings.",
+            received=", ".join(given),
+            allowed="--resume with --output, --json and --quiet only",
+            next_step=f"tl-app train --resume {shlex.quote(arguments.resume)}",
+        )
+
+
+def _headline(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
+    return {name: interval.to_dict() for name, interval in evaluation.headline.items()}
+
+
+def _set_aside_counts(entries: Iterable[SetAside]) -> dict[str, Any]:
+    kinds = Counter(entry.kind for entry in entries)
+    return {"total": sum(kinds.values()), "by_kind": dict(sorted(kinds.items()))}
+
+
+def _write_csv(path: Path, predictions: Predictions) -> None:
+    """path, label, probability, then `p_<class>` for each class, in class order."""
+    from tl_app.run import write_atomic
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["path", "label", "probability", *(f"p_{name}" for name in predictions.class_names)]
+    )
+    for file, best, row in zip(
+        predictions.paths, predictions.y_pred, predictions.probabilities, strict=True
+    ):
+        figures = [format(float(value), ".7g") for value in row]
+        writer.writerow([file, predictions.class_names[best], figures[best], *figures])
+    # File names that are no UTF-8 are written as the bytes that they are.
+    content = text.getvalue().encode("utf-8", "surrogateescape")
+
+    def write(file: IO[bytes]) -> None:
+        file.write(content)
+
+    write_atomic(Path(os.path.abspath(path)), write)

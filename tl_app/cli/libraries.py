@@ -1,0 +1,61 @@
+"""Loading TensorFlow without its monologue."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from tl_app.environment import prepare_libraries
+
+# What TensorFlow's C++ side says at its start whatever its log level, on every machine.
+# An unusable GPU, which the last one is about, is told by `environment.gpu_problem`.
+NOISE = re.compile(
+    rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
+    rb"|To enable the following instructions|E\d{4} .*failed call to cuInit"
+)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Load TensorFlow within; its start-up lines are dropped, all others are kept.
+
+    Whoever sets TF_CPP_MIN_LOG_LEVEL wants to see them, and sees them.
+    """
+    wants_all = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+    prepare_libraries()
+    if wants_all:
+        yield
+        return
+    with _filtered_stderr():
+        yield
+        tensorflow = sys.modules.get("tensorflow")
+        if tensorflow is not None:  # the first look for devices talks, too
+            tensorflow.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _filtered_stderr() -> Iterator[None]:
+    with contextlib.ExitStack() as undo:
+        try:
+            kept = os.dup(2)
+        except OSError:  # standard error is closed: nobody reads it
+            yield
+            return
+        undo.callback(os.close, kept)
+        held = undo.enter_context(tempfile.TemporaryFile())
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            held.seek(0)
+            for line in held:
+                if not NOISE.match(line):
+                    with contextlib.suppress(OSError):
+                        os.write(2, line)

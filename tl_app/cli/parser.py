@@ -1,0 +1,270 @@
+"""Verbs, options and help texts.
+
+Values stay text here: `config.load_config` judges them together with the configuration
+file, so that all mistakes are told at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from tl_app import __version__
+from tl_app.errors import ConfigError, did_you_mean
+
+DESCRIPTION = "From a folder of images to a fine-tuned, evaluated, exported classifier."
+
+EXAMPLES = """\
+examples:
+  tl-app train photos/                     one sub-folder a class
+  tl-app predict models/RUN new.jpg        label and probability
+  tl-app evaluate models/RUN other/        how it does on other labelled pictures
+  tl-app export models/RUN serve/flowers   a SavedModel for TensorFlow Serving
+  tl-app doctor                            versions, devices, weights
+
+exit codes: 0 done, 1 failure, 2 usage or configuration, 3 unusable data,
+            130 or 143 interrupted
+environment: NO_COLOR=1 no colours; TL_APP_TRACEBACK=1 tracebacks of unexpected errors
+"""
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Examples keep their lines, and every verb fits beside its summary."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises ConfigError where argparse would print and leave."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(
+            f"{message[:1].upper()}{message[1:]}.",
+            next_step=f"{self.prog} --help",
+        )
+
+
+def build_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(
+        prog="tl-app",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=_HelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tl-app {__version__}")
+    parser.set_defaults(verb=None, parser=parser)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    for name, (summary, examples, add_arguments) in VERBS.items():
+        verb = verbs.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[:1].upper()}{summary[1:]}.",
+            epilog="examples:\n" + "\n".join(f"  {example}" for example in examples),
+            formatter_class=_HelpFormatter,
+            allow_abbrev=False,
+        )
+        add_arguments(verb)
+        shared = verb.add_argument_group("output")
+        shared.add_argument(
+            "--json", action="store_true", help="one JSON document on standard output"
+        )
+        shared.add_argument(
+            "--quiet", action="store_true", help="no progress and no messages, warnings only"
+        )
+        verb.set_defaults(verb=name, parser=verb)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Arguments of one command.
+
+    Raises:
+        ConfigError: unknown verbs and options (with suggestions), missing or surplus arguments.
+        SystemExit: after --help and --version, with code 0.
+    """
+    parser = build_parser()
+    first = next((word for word in argv if not word.startswith("-")), None)
+    if first is not None and first not in VERBS:
+        raise ConfigError(
+            f"There is no verb {first!r}.{did_you_mean(first, VERBS)}",
+            allowed=", ".join(VERBS),
+            next_step="tl-app --help",
+        )
+    arguments, extra = parser.parse_known_args(argv)
+    if extra:
+        # A word after an unknown option is likely its value: no problem of its own.
+        extra = [word for word in extra if word.startswith("-")] or extra
+        raise ConfigError.from_problems(
+            [_unknown(word, arguments.parser) for word in extra],
+            next_step=f"{arguments.parser.prog} --help",
+        )
+    return arguments
+
+
+def _unknown(word: str, parser: argparse.ArgumentParser) -> str:
+    if not word.startswith("-"):
+        return f"One argument too many: {word!r}."
+    option = word.partition("=")[0]
+    known = [name for action in parser._actions for name in action.option_strings]
+    return f"{parser.prog} has no option {option!r}.{did_you_mean(option, known)}"
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        nargs="?",
+        metavar="FOLDER",
+        help="one sub-folder a class; or train/, validation/ and test/ with class folders each; "
+        "or any folder with --table; or tfds:NAME",
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--table", metavar="CSV", help="columns path,label and where wanted split,group"
+    )
+    data.add_argument("--data-dir", metavar="DIR", help="where tensorflow-datasets keeps its sets")
+    data.add_argument(
+        "--split-from", metavar="RUN", help="keep the training, validation and test sides of RUN"
+    )
+    data.add_argument("--no-test", action="store_true", help="train without a test part")
+    data.add_argument(
+        "--merge-classes",
+        action="store_true",
+        help="merge class folders that differ only by letter case or Unicode form",
+    )
+    data.add_argument("--image-size", metavar="PX", help="side of the square picture")
+    data.add_argument("--aspect", metavar="POLICY", help="crop, pad or squash to the square")
+    model = parser.add_argument_group("model and training")
+    model.add_argument("--backbone", metavar="NAME", help="see: tl-app backbones")
+    model.add_argument("--weights", metavar="FILE", help="a weight file for the backbone")
+    model.add_argument("--batch-size", metavar="N", help="pictures in a training step")
+    model.add_argument("--seed", metavar="N", help="of the split and of all chance in training")
+    model.add_argument(
+        "--no-flip",
+        action="store_true",
+        help="never mirror pictures (letters; left and right in medicine)",
+    )
+    model.add_argument("--config", metavar="FILE", help="settings, TOML or JSON")
+    model.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, such as phases.1.learning_rate=1e-5; may be repeated",
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--name", help="name of the run; made from folder, backbone and time if absent"
+    )
+    run.add_argument("--resume", metavar="RUN", help="continue an interrupted run; takes no FOLDER")
+    _add_output(run)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RUN_OR_SAVEDMODEL", help="a run, or an exported model")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="pictures, or folders of them")
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="write path,label,probability and each class's probability to FILE",
+    )
+    _add_output(parser)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a folder below models/, or its name")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        metavar="FOLDER",
+        help="class folders with the run's classes; the run's own test part if absent",
+    )
+    _add_output(parser)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a folder below models/, or its name")
+    _add_output(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a folder below models/, or its name")
+    parser.add_argument("destination", metavar="DEST", help="the model goes to DEST/1/")
+    _add_output(parser)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="show FILE over the defaults")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="as train"
+    )
+
+
+def _add_nothing(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _add_output(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--output",
+        default=".",
+        metavar="DIR",
+        help="holds models/ and reports/ (default: the current folder)",
+    )
+
+
+VERBS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.ArgumentParser], None]]] = {
+    "train": (
+        "train, evaluate, report and export a classifier",
+        (
+            "tl-app train photos/",
+            "tl-app train photos/ --backbone efficientnet_lite2 --seed 1",
+            "tl-app train scans/ --table labels.csv --no-flip",
+            "tl-app train photos/ --config my.toml --set phases.1.learning_rate=1e-5",
+            "tl-app train --resume models/RUN",
+        ),
+        _add_train,
+    ),
+    "predict": (
+        "classify pictures with a run or an exported model",
+        (
+            "tl-app predict models/RUN new.jpg more/",
+            "tl-app predict models/RUN more/ --csv labels.csv",
+        ),
+        _add_predict,
+    ),
+    "evaluate": (
+        "evaluate a run on its test part or on another folder",
+        ("tl-app evaluate models/RUN", "tl-app evaluate models/RUN other/ --json"),
+        _add_evaluate,
+    ),
+    "report": (
+        "write a run's report again",
+        ("tl-app report models/RUN",),
+        _add_report,
+    ),
+    "export": (
+        "write a SavedModel for serving, checked against the run",
+        ("tl-app export models/RUN serve/flowers",),
+        _add_export,
+    ),
+    "doctor": (
+        "show versions, devices, memory, disk and weights",
+        ("tl-app doctor", "tl-app doctor --json"),
+        _add_nothing,
+    ),
+    "backbones": (
+        "list the backbones and whether their weights are here",
+        ("tl-app backbones",),
+        _add_nothing,
+    ),
+    "config": (
+        "print every setting with its value and meaning, as TOML",
+        ("tl-app config > my.toml", "tl-app config --config my.toml --set seed=3"),
+        _add_config,
+    ),
+}

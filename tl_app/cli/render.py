@@ -1,0 +1,169 @@
+"""Results as text for people. Every name from outside goes through `printable`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tl_app.console import duration_text, printable
+
+if TYPE_CHECKING:
+    from tl_app.app import ExportResult, TrainedRun
+    from tl_app.records import Evaluation, Interval
+
+METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "log_loss": "log-loss"}
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: str = "") -> str:
+    """Aligned columns; `right` holds an 'r' for each column that is aligned right, else '.'.
+
+    Widths count terminal cells, so that wide scripts line up.
+    """
+    from rich.cells import cell_len
+
+    cells = [[printable(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(cell_len(row[i]) for row in cells) for i in range(len(header))]
+    lines = []
+    for row in cells:
+        parts = []
+        for i, cell in enumerate(row):
+            gap = " " * (widths[i] - cell_len(cell))
+            parts.append(gap + cell if right[i : i + 1] == "r" else cell + gap)
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
+
+
+def bytes_text(n_bytes: float | None) -> str:
+    """Such as "17 MB" (powers of 1,000), or "?"."""
+    if n_bytes is None:
+        return "?"
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 999.5:
+            digits = 0 if n_bytes >= 10 or unit == "B" else 1
+            return f"{n_bytes:.{digits}f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:,.1f} TB"
+
+
+def _interval(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return "none"
+    return f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def headline_table(evaluation: Evaluation) -> str:
+    """The headline metrics, each with its interval beside the baseline."""
+    rows = []
+    for name, interval in evaluation.headline.items():
+        baseline = evaluation.baseline.get(name)
+        rows.append(
+            (
+                METRIC_TITLES.get(name, name),
+                f"{interval.value:.3f}",
+                _interval(interval),
+                "" if baseline is None else f"{baseline:.3f}",
+            )
+        )
+    title = f"{evaluation.side} ({evaluation.n_examples:,} pictures)"
+    return table((title, "value", "95 % interval", "baseline"), rows, right=".rrr")
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """Headline, per-class table and notes."""
+    rows = [
+        (
+            row.name,
+            f"{row.precision.value:.3f}",
+            f"{row.recall.value:.3f}",
+            f"{row.f1_score.value:.3f}",
+            f"{row.support:,}",
+        )
+        for row in evaluation.per_class
+    ]
+    per_class = table(("class", "precision", "recall", "F1", "support"), rows, right=".rrrr")
+    notes = "\n".join(printable(note) for note in evaluation.notes)
+    return "\n\n".join(part for part in (headline_table(evaluation), per_class, notes) if part)
+
+
+def train_summary(run: TrainedRun, set_aside: Mapping[str, Any]) -> str:
+    """What a finished training leaves on screen."""
+    parts = []
+    if run.evaluation is None:
+        parts.append("Trained without a test part: no figures on unseen pictures.")
+    else:
+        parts.append(headline_table(run.evaluation))
+        parts.extend(printable(note) for note in run.evaluation.notes)
+    if set_aside["total"]:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in set_aside["by_kind"].items())
+        parts.append(f"{set_aside['total']} files were set aside ({kinds}); the report lists them.")
+    total = run.seconds.get("total", sum(run.seconds.values()))
+    model = shlex.quote(str(run.folder.path))
+    parts.append(
+        f"Run         {printable(run.folder.path)}\n"
+        f"Report      {printable(run.report)}\n"
+        f"SavedModel  {printable(run.saved_model)}\n"
+        f"Took        {duration_text(total)}"
+    )
+    parts.append(f"Next: tl-app predict {printable(model)} PICTURE...")
+    return "\n\n".join(parts)
+
+
+def predictions_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line a picture."""
+    return table(
+        ("path", "label", "probability"),
+        [(row["path"], row["label"], f"{row['probability']:.3f}") for row in rows],
+        right="..r",
+    )
+
+
+def export_text(done: ExportResult) -> str:
+    """Where the SavedModel is and how well it reproduces the run."""
+    return (
+        f"SavedModel  {printable(done.version_folder)}\n"
+        f"Checked     largest difference {done.largest_difference:.1e} in a probability over "
+        f"{done.n_examples:,} pictures"
+    )
+
+
+def backbones_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line a backbone."""
+    body = [
+        (
+            row["name"],
+            "?" if row["image_size_px"] is None else f"{row['image_size_px']} px",
+            "?" if row["n_parameters"] is None else f"{row['n_parameters'] / 1e6:.1f} M",
+            row["licence"] or "?",
+            row["weights"],
+        )
+        for row in rows
+    ]
+    return table(("name", "input", "parameters", "licence", "weights"), body, right=".rr..")
+
+
+def doctor_text(facts: Mapping[str, Any]) -> str:
+    """The doctor's facts in sections."""
+    machine, disk = facts["machine"], facts["disk"]
+    lines = [
+        f"tl_app {facts['tl_app']}, Python {facts['python']}, {facts['platform']}",
+        "",
+        table(("package", "version"), [(k, v or "not here") for k, v in facts["packages"].items()]),
+        "",
+        f"CPU      {machine['cpu']}, {machine['cores']} cores",
+        f"Memory   {bytes_text(machine['memory_available_bytes'])} free of "
+        f"{bytes_text(machine['memory_bytes'])}",
+        f"Disk     {bytes_text(disk['free_bytes'])} free of {bytes_text(disk['total_bytes'])} here",
+    ]
+    devices = facts["devices"]
+    lines += [f"Device   {device['kind']}: {device['name']}" for device in devices]
+    if facts["gpu_problem"]:
+        lines += ["", f"GPU problem: {facts['gpu_problem']}"]
+    here = facts["weights"]["here"]
+    lines += [
+        "",
+        "Weights that are here: " + (", ".join(here) if here else "none"),
+        f"Weights that are not: {len(facts['weights']['missing'])} more backbones "
+        "(tl-app backbones lists them)",
+    ]
+    return "\n".join(printable(line, keep_newlines=True) for line in lines)

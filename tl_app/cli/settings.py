@@ -1,0 +1,144 @@
+"""Every setting with its default, its range and its meaning, read off the Config model."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from tl_app.config import Augmentation, Config, DataSettings, Phase
+
+HEADER = """\
+# Every setting of tl-app train. Keep the lines that you change; the others are defaults.
+#   tl-app train FOLDER --config THIS_FILE
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        name: as `--set` takes it, such as "phases.N.learning_rate".
+        default: a JSON value; None where there is none.
+        allowed: words or a range, in text.
+        description: a sentence.
+    """
+
+    name: str
+    default: Any
+    allowed: str
+    description: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def describe_settings() -> list[Setting]:
+    """All settings; those of a phase once, under `phases.N`."""
+    return [
+        *_settings(Config, ""),
+        *_settings(DataSettings, "data."),
+        *_settings(Phase, "phases.N."),
+        *_settings(Augmentation, "phases.N.augmentation."),
+    ]
+
+
+def to_toml(config: Config) -> str:
+    """`config` as TOML that `load_config` reads back to an equal one, with comments."""
+    notes = {setting.name: setting for setting in describe_settings()}
+    values = config.model_dump(mode="json")
+    data, phases = values.pop("data"), values.pop("phases")
+    lines = [HEADER]
+    lines += _lines(values, "", notes)
+    lines += ["", "[data]", *_lines(data, "data.", notes)]
+    for index, phase in enumerate(phases):
+        augmentation = phase.pop("augmentation")
+        # The meaning of each setting stands once, at the first phase.
+        explained: Mapping[str, Setting] = notes if index == 0 else {}
+        lines += ["", "[[phases]]", *_lines(phase, "phases.N.", explained)]
+        lines += ["", "[phases.augmentation]"]
+        lines += _lines(augmentation, "phases.N.augmentation.", explained)
+    return "\n".join(lines) + "\n"
+
+
+def _lines(values: Mapping[str, Any], prefix: str, notes: Mapping[str, Setting]) -> Iterator[str]:
+    for name, value in values.items():
+        setting = notes.get(prefix + name)
+        if setting is not None:
+            about = f"{setting.description} " if setting.description else ""
+            about += f"Allowed: {setting.allowed}."
+            yield ""
+            yield from textwrap.wrap(
+                about, width=96, initial_indent="# ", subsequent_indent="# ", break_long_words=False
+            )
+        yield f"{name} = {_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    if value is None:
+        return '"none"'  # TOML has no null; Settings reads the word as one
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, str):
+        # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, float):
+        return repr(value)  # 1e-05 and 0.1 are TOML floats
+    return json.dumps(value)
+
+
+def _settings(model: type[BaseModel], prefix: str) -> Iterator[Setting]:
+    properties = model.model_json_schema()["properties"]
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel) or name == "phases":
+            continue  # has its own settings
+        yield Setting(
+            name=prefix + name,
+            default=None if field.is_required() else _plain(default),
+            allowed=_allowed(properties[name]),
+            description=field.description or "",
+        )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """A JSON schema in words: "crop, pad or squash", "a whole number from 32 to 2048"."""
+    if "anyOf" in schema:
+        return " or ".join(_allowed(option) for option in schema["anyOf"])
+    if "const" in schema:
+        return f"{schema['const']}"
+    if "enum" in schema:
+        words = [str(word) for word in schema["enum"]]
+        return ", ".join(words[:-1]) + f" or {words[-1]}"
+    kind = schema.get("type")
+    if kind == "array":
+        if "prefixItems" in schema:
+            return "[" + ", ".join(_allowed(item) for item in schema["prefixItems"]) + "]"
+        return f"a list of: {_allowed(schema['items'])}"
+    if kind in ("integer", "number"):
+        return _range("a whole number" if kind == "integer" else "a number", schema)
+    if kind == "string" and "pattern" in schema:
+        return "letters, digits, '_' and '-', at most 40"
+    return {"boolean": "true or false", "string": "text", "null": "none"}.get(str(kind), str(kind))
+
+
+def _range(noun: str, schema: Mapping[str, Any]) -> str:
+    parts = [noun]
+    if "exclusiveMinimum" in schema:
+        parts.append(f"above {schema['exclusiveMinimum']:g}")
+    if "minimum" in schema:
+        parts.append(f"from {schema['minimum']:g}")
+    if "maximum" in schema:
+        parts.append(f"to {schema['maximum']:g}")
+    if "exclusiveMaximum" in schema:
+        parts.append(f"below {schema['exclusiveMaximum']:.15g}")
+    return " ".join(parts)

@@ -1,0 +1,395 @@
+"""The validated configuration of a run.
+
+Defaults stand here and nowhere else. A configuration comes from the defaults, then a TOML
+or JSON file, then `--set path=value`; all mistakes are told in one error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tl_app.config_text import parse_value, read_settings
+from tl_app.errors import ConfigError, did_you_mean
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are mistakes, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_in_words(cls, values: Any) -> Any:
+        """TOML has no null: "none" stands for it wherever a setting may be None."""
+        if not isinstance(values, dict):
+            return values
+        return {
+            key: None if value == "none" and cls._may_be_none(key) else value
+            for key, value in values.items()
+        }
+
+    @classmethod
+    def _may_be_none(cls, key: str) -> bool:
+        field = cls.model_fields.get(key)
+        return field is not None and type(None) in get_args(field.annotation)
+
+
+class DataSettings(Settings):
+    """How pictures are read and split."""
+
+    image_size_px: Annotated[int, Field(ge=32, le=2048)] | None = Field(
+        None, description="Side of the square picture; None takes the backbone's own."
+    )
+    aspect: Literal["crop", "pad", "squash"] = Field(
+        "squash", description="Centre crop, pad, or squash to the square."
+    )
+    window: Literal["auto"] | tuple[int, int] = Field(
+        "auto",
+        description="Levels of 16-bit pictures that become black and white; auto takes "
+        "0 to the smallest full bit depth that holds every level of the data.",
+    )
+    max_pixels: Annotated[int, Field(ge=1)] = Field(
+        100_000_000, description="Pictures with more pixels than this are set aside."
+    )
+    merge_classes: bool = Field(
+        False, description="Merge class folders that differ only by case or Unicode form."
+    )
+    validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
+        0.1, description="Share of the pictures that chooses among checkpoints."
+    )
+    test_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
+        0.1, description="0 trains without a test part (the same as --no-test)."
+    )
+    min_examples_per_class: Annotated[int, Field(ge=2)] = Field(
+        3, description="A class with fewer usable pictures stops the run."
+    )
+
+
+class Augmentation(Settings):
+    """Random changes of training pictures. Zero or False switches one off."""
+
+    flip_horizontal: bool = Field(
+        False, description="Mirror left and right. Off for letters, and for left/right in medicine."
+    )
+    flip_vertical: bool = Field(False, description="Mirror top and bottom.")
+    crop_min_area: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="Smallest share of the area that a random crop keeps; 1 is no crop."
+    )
+    rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = Field(
+        0.0, description="Turn by up to so many degrees either way."
+    )
+    brightness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0, description="Largest change, as a share of the range of levels."
+    )
+    contrast: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0, description="Largest relative change of contrast."
+    )
+    saturation: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0, description="Largest relative change of saturation."
+    )
+    hue: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
+        0.0, description="Largest turn of the hue, as a share of the colour circle."
+    )
+    randaugment_layers: Annotated[int, Field(ge=0, le=8)] = Field(
+        0, description="RandAugment: how many random changes in a row."
+    )
+    randaugment_magnitude: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.3, description="RandAugment: how strong they are."
+    )
+    erasing_probability: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0, description="Share of the pictures that lose a random rectangle."
+    )
+
+    @property
+    def changes_pictures(self) -> bool:
+        """Whether any augmentation is on."""
+        return self != NO_AUGMENTATION
+
+
+NO_AUGMENTATION = Augmentation()
+
+
+class Phase(Settings):
+    """One phase of training. A run is a list of them; gradual unfreezing is a longer list."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")] = Field(
+        description="What curves and messages call the phase."
+    )
+    unfreeze: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        0, description="How many whole blocks of the backbone train, from the top; 0 is the head."
+    )
+    solver: Literal["auto", "lbfgs", "adamw"] = Field(
+        "auto",
+        description="lbfgs solves a linear head to its optimum; auto takes it where it applies.",
+    )
+    epochs: Annotated[int, Field(ge=1)] = Field(
+        10, description="Passes over the training pictures, at most."
+    )
+    learning_rate: Positive = Field(1e-3, description="The highest of the schedule (adamw).")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="How the learning rate falls after the warm-up."
+    )
+    warmup_fraction: Fraction = Field(0.1, description="Share of the steps that warm up.")
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="Each block toward the input updates this much less."
+    )
+    weight_decay: NonNegative = Field(
+        0.0, description="Decoupled decay of the trained weights (adamw)."
+    )
+    l1: NonNegative = Field(0.0, description="Penalty on the head's weights.")
+    l2: NonNegative | Literal["auto"] = Field(
+        0.0,
+        description="Penalty on the head's weights; auto chooses it by cross-validation "
+        "(lbfgs only).",
+    )
+    label_smoothing: Fraction = Field(
+        0.0, description="Share of each label that is spread over all classes."
+    )
+    dropout: Fraction = Field(
+        0.0, description="Share of the features that the head does without in a step."
+    )
+    mixup_alpha: NonNegative = Field(
+        0.0, description="Mixup: shape of the Beta distribution; 0 is off."
+    )
+    cutmix_alpha: NonNegative = Field(
+        0.0, description="CutMix: shape of the Beta distribution; 0 is off."
+    )
+    patience_epochs: Annotated[int, Field(ge=1)] | None = Field(
+        3, description="Stop after so many epochs without a better validation log-loss."
+    )
+    views: Annotated[int, Field(ge=0, le=64)] = Field(
+        2,
+        description="Augmented views of each picture, drawn once and cycled over the epochs; "
+        "0 draws new ones every epoch through the whole network.",
+    )
+    augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _solver_fits(self) -> Phase:
+        if self.solver == "lbfgs":
+            conflicts = [
+                name
+                for name, on in {
+                    "unfreeze": self.unfreeze != 0,
+                    "dropout": self.dropout > 0,
+                    "mixup_alpha": self.mixup_alpha > 0,
+                    "cutmix_alpha": self.cutmix_alpha > 0,
+                    "l1": self.l1 > 0,
+                }.items()
+                if on
+            ]
+            if conflicts:
+                raise ValueError(
+                    f"solver 'lbfgs' solves a plain linear head and cannot have "
+                    f"{', '.join(conflicts)}; allowed: solver 'adamw' or 'auto'"
+                )
+        elif self.l2 == "auto" and self.resolved_solver == "adamw":
+            raise ValueError("l2 'auto' needs solver 'lbfgs'; allowed here: a number from 0")
+        return self
+
+    @property
+    def resolved_solver(self) -> Literal["lbfgs", "adamw"]:
+        """`auto` made definite, as far as the phase alone can tell (an MLP head needs adamw)."""
+        if self.solver != "auto":
+            return self.solver
+        plain = (
+            self.unfreeze == 0
+            and not self.dropout
+            and not self.mixup_alpha
+            and not self.cutmix_alpha
+            and not self.l1
+        )
+        return "lbfgs" if plain else "adamw"
+
+
+def default_phases() -> tuple[Phase, ...]:
+    """Head to its optimum, then the last block at a low rate.
+
+    Chosen by cross-validation on photographs (`benchmarks/cross_validate.py`): the solved head
+    is hard to beat on small sets, deeper unfreezing costs more and mostly hurts.
+    """
+    return (
+        Phase(name="head", l2="auto"),
+        Phase(
+            name="fine_tune",
+            unfreeze=1,
+            epochs=5,
+            learning_rate=3e-4,
+            layer_decay=1.0,
+            views=2,
+            augmentation=Augmentation(flip_horizontal=True, crop_min_area=0.7),
+        ),
+    )
+
+
+class Config(Settings):
+    """Everything that decides what a run does."""
+
+    backbone: str = Field(
+        "efficientnet_lite0",
+        description="A name that tl-app backbones lists, or hub:HANDLE_OR_PATH.",
+    )
+    weights: str | None = Field(None, description="A weight file of your own for the backbone.")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        0, description="Of the split and of all chance in training."
+    )
+    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="Pictures in a training step.")
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "auto", description="Number type of the layers that train; auto fits the device."
+    )
+    devices: Literal["auto"] | tuple[str, ...] = Field(
+        "auto", description="auto takes every usable GPU, else the CPU; or names such as GPU:0."
+    )
+    class_weights: Literal["auto", "balanced", "none"] = Field(
+        "auto", description="auto balances where the largest class is over 1.5 times the smallest."
+    )
+    head_hidden_units: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Hidden Dense layers of the head; none is a linear head."
+    )
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        ("tensorboard",), description="Where the learning curves go as well."
+    )
+    data: DataSettings = DataSettings()
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = Field(
+        default_factory=default_phases
+    )
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Config:
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) != len(names):
+            raise ValueError(f"phases need different names; received {names}")
+        if self.head_hidden_units:
+            for phase in self.phases:
+                if phase.solver == "lbfgs":
+                    raise ValueError(
+                        f"phase '{phase.name}': solver 'lbfgs' needs a linear head; "
+                        "allowed: solver 'adamw', or no head_hidden_units"
+                    )
+        return self
+
+    def solver(self, phase: Phase) -> Literal["lbfgs", "adamw"]:
+        """Which solver trains `phase`: only a linear head can be solved."""
+        return "adamw" if self.head_hidden_units else phase.resolved_solver
+
+
+def load_config(
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Config:
+    """Defaults, then the file, then `values`, then `key.path=value` overrides.
+
+    Raises:
+        ConfigError: with every problem found, and a suggestion for each misspelt name.
+    """
+    problems: list[str] = []
+    merged: dict[str, Any] = {}
+    if path is not None:
+        merged = read_settings(path)
+    for key, value in (values or {}).items():
+        _assign(merged, key.split("."), value)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            problems.append(f"--set {override}: expected KEY=VALUE, such as seed=1")
+            continue
+        try:
+            _assign(merged, key.strip().split("."), parse_value(text))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            problems.append(f"--set {override}: {error.args[0]}")
+    try:
+        config = Config.model_validate(merged)
+    except ValidationError as error:
+        problems.extend(_describe(problem) for problem in error.errors())
+    if problems:
+        raise ConfigError.from_problems(
+            problems, next_step="tl-app config   (prints every setting with its default)"
+        )
+    return config
+
+
+def _assign(target: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    """Set a nested value; lists (phases) are counted from 0 and can grow by one."""
+    node: Any = target
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        if isinstance(node, list):
+            if not key.isdigit():
+                raise ValueError(f"'{key}' should be a number, as in phases.1.learning_rate")
+            index = int(key)
+            if index > len(node):
+                raise ValueError(f"there are {len(node)} phases, counted from 0; received {index}")
+            if index == len(node):
+                node.append({"name": f"phase_{index}"})
+            if last:
+                node[index] = value
+            else:
+                node = node[index]
+            continue
+        if not isinstance(node, dict):
+            raise ValueError(f"'{keys[depth - 1]}' holds a value and has no setting '{key}'")
+        if last:
+            node[key] = value
+        else:
+            if key not in node:
+                node[key] = (
+                    [phase.model_dump(mode="json") for phase in default_phases()]
+                    if key == "phases" and depth == 0
+                    else {}
+                )
+            elif isinstance(node[key], tuple):
+                node[key] = list(node[key])
+            node = node[key]
+
+
+def _describe(problem: Any) -> str:
+    """One pydantic problem as: where, what, received, allowed."""
+    location = ".".join(str(part) for part in problem["loc"] if not _is_union_tag(part))
+    if problem["type"] == "extra_forbidden":
+        name = str(problem["loc"][-1])
+        return f"{location}: unknown setting.{did_you_mean(name, _known_names(problem['loc']))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{location}: {message}" if location else message
+    return f"{location}: {message}; received {problem['input']!r}"
+
+
+def _is_union_tag(part: int | str) -> bool:
+    return isinstance(part, str) and not part.isidentifier()
+
+
+def _known_names(location: Sequence[int | str]) -> Iterable[str]:
+    """Names that would have been right where an unknown one stands."""
+    model: type[Settings] = Config
+    children: dict[str, type[Settings]] = {
+        "data": DataSettings,
+        "phases": Phase,
+        "augmentation": Augmentation,
+    }
+    for part in location[:-1]:
+        model = children.get(str(part), model)
+    return model.model_fields
+
+
+def without_mirroring(config: Config) -> Config:
+    """`config` with every mirror image switched off, in all phases."""
+    phases = tuple(
+        phase.model_copy(
+            update={
+                "augmentation": phase.augmentation.model_copy(
+                    update={"flip_horizontal": False, "flip_vertical": False}
+                )
+            }
+        )
+        for phase in config.phases
+    )
+    return config.model_copy(update={"phases": phases})

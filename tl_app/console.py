@@ -1,0 +1,290 @@
+"""What a person sees while a verb works: messages, warnings and progress on standard error.
+
+Three reporters fit `tl_app.progress.Reporter`: bars on a terminal, plain lines elsewhere,
+warnings only with --quiet. Results go to standard output and are not written here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tl_app.progress import Bar, Reporter, SilentBar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+LINE_SECONDS = 10.0
+LINE_SHARE = 0.1
+
+
+def printable(text: object, *, keep_newlines: bool = False) -> str:
+    """`text` with everything escaped that a terminal would act on instead of showing.
+
+    File and class names may hold newlines, escape sequences, bytes that are no UTF-8, or
+    marks that turn the writing direction; a row of a table must stay one row.
+    """
+    return "".join(
+        char
+        if char.isprintable() or (keep_newlines and char == "\n")
+        else char.encode("unicode_escape").decode("ascii")
+        for char in str(text)
+    )
+
+
+class ForgivingStream:
+    """A text stream whose reader may go away: from then on what is written is dropped.
+
+    A training of hours must not end because the `less` or `tee` that showed it was closed.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_open = True
+
+    def write(self, text: str) -> int:
+        if self._is_open:
+            encoding = self._stream.encoding or "utf-8"
+            shown = text.encode(encoding, "backslashreplace").decode(encoding)
+            self._attempt(lambda: self._stream.write(shown))
+        return len(text)
+
+    def flush(self) -> None:
+        if self._is_open:
+            self._attempt(self._stream.flush)
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:
+        return self._stream.encoding or "utf-8"
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except (OSError, ValueError):  # closed pipe, terminal gone, closed file
+            self._is_open = False
+
+
+def rate_text(n: int, unit: str, seconds: float) -> str:
+    """Such as "74.1 images/s"; empty where nothing can be said."""
+    if n <= 0 or seconds <= 0:
+        return ""
+    rate = n / seconds
+    return f"{rate:,.0f} {unit}/s" if rate >= 100 else f"{rate:.3g} {unit}/s"
+
+
+def duration_text(seconds: float) -> str:
+    """Such as "0.4 s", "2 min 5 s", "3 h 12 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+class QuietReporter:
+    """Warnings only."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = ForgivingStream(stream)
+        self._lock = threading.RLock()
+
+    def message(self, text: str) -> None:
+        """Nothing: this reporter is quiet."""
+
+    def warn(self, text: str) -> None:
+        self._line(f"warning: {printable(text, keep_newlines=True)}")
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
+        yield SilentBar()
+
+    def _line(self, text: str) -> None:
+        with self._lock:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+
+class LineReporter(QuietReporter):
+    """Plain lines, for logs and pipes.
+
+    A long step says when it starts, at most every `LINE_SECONDS` or tenth how far it is, and
+    at its end how fast it was.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._clock = clock
+
+    def message(self, text: str) -> None:
+        self._line(printable(text, keep_newlines=True))
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
+        bar = _LineBar(self._line, self._clock, printable(title), total, printable(unit))
+        try:
+            yield bar
+        except BaseException:
+            bar.stop()
+            raise
+        bar.finish()
+
+
+class _LineBar:
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        clock: Callable[[], float],
+        title: str,
+        total: int,
+        unit: str,
+    ) -> None:
+        self._write, self._clock = write, clock
+        self._title, self._total, self._unit = title, total, unit
+        self._start = self._last_time = clock()
+        self._done = self._last_done = 0
+        self._lock = threading.Lock()
+        write(f"{title}: {total:,} {unit}")
+
+    def advance(self, n: int = 1, *, note: str = "") -> None:
+        with self._lock:
+            self._done += n
+            now = self._clock()
+            waited = now - self._last_time
+            gained = (self._done - self._last_done) / max(self._total, 1)
+            is_due = waited >= LINE_SECONDS or (gained >= LINE_SHARE and waited >= 1.0)
+            if not is_due or self._done >= self._total:
+                return
+            self._last_time, self._last_done = now, self._done
+            elapsed = now - self._start
+            left = elapsed * (self._total - self._done) / max(self._done, 1)
+            parts = [
+                f"{self._done:,} of {self._total:,} {self._unit}",
+                rate_text(self._done, self._unit, elapsed),
+                f"{duration_text(left)} left",
+                printable(note),
+            ]
+        self._write(f"{self._title}: " + ", ".join(part for part in parts if part))
+
+    def finish(self) -> None:
+        seconds = self._clock() - self._start
+        rate = rate_text(self._done, self._unit, seconds)
+        self._write(
+            f"{self._title}: {self._done:,} {self._unit} in {duration_text(seconds)}"
+            + (f" ({rate})" if rate else "")
+        )
+
+    def stop(self) -> None:
+        self._write(f"{self._title}: stopped after {self._done:,} of {self._total:,} {self._unit}")
+
+
+class TerminalReporter(QuietReporter):
+    """Bars with rate and time left, drawn by rich, which is imported with the first bar."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._progress: Progress | None = None
+        self._n_active = 0
+
+    def message(self, text: str) -> None:
+        self._line(printable(text, keep_newlines=True))
+
+    def warn(self, text: str) -> None:
+        self._line(f"warning: {printable(text, keep_newlines=True)}", style="yellow")
+
+    def _line(self, text: str, style: str = "") -> None:
+        with self._lock:
+            if self._progress is None:
+                super()._line(text)
+            else:  # above the bars, which would otherwise overwrite it
+                self._progress.console.print(
+                    text, style=style or None, markup=False, highlight=False, soft_wrap=True
+                )
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
+        with self._lock:
+            if self._progress is None:
+                self._progress = _rich_progress(self._stream)
+            if self._n_active == 0:
+                self._progress.start()
+            self._n_active += 1
+            progress = self._progress
+            task = progress.add_task(
+                printable(title), total=total, unit=printable(unit), note="", rate=""
+            )
+        bar = _RichBar(progress, task, printable(unit))
+        try:
+            yield bar
+        finally:
+            bar.settle()
+            with self._lock:
+                self._n_active -= 1
+                if self._n_active == 0:
+                    progress.stop()
+                    self._progress = None
+
+
+class _RichBar:
+    def __init__(self, progress: Progress, task: Any, unit: str) -> None:
+        self._progress, self._task, self._unit = progress, task, unit
+        self._start = time.monotonic()
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def advance(self, n: int = 1, *, note: str = "") -> None:
+        with self._lock:
+            self._done += n
+        self._update(advance=n, note=printable(note))
+
+    def settle(self) -> None:
+        """Leave the last figures standing."""
+        self._update(refresh=True)
+
+    def _update(self, **fields: Any) -> None:
+        rate = rate_text(self._done, self._unit, time.monotonic() - self._start)
+        self._progress.update(self._task, rate=rate, **fields)
+
+
+def _rich_progress(stream: Any) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    def column(field: str) -> TextColumn:
+        return TextColumn("{task." + field + "}", markup=False)
+
+    return Progress(
+        column("description"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        column("fields[unit]"),
+        column("fields[rate]"),
+        TimeLeft(elapsed_when_finished=True),
+        column("fields[note]"),
+        console=Console(file=stream, force_terminal=True, soft_wrap=True),
+    )
+
+
+def make_reporter(*, quiet: bool = False, stream: TextIO | None = None) -> Reporter:
+    """The reporter that fits `stream` (standard error unless told otherwise)."""
+    stream = sys.stderr if stream is None else stream
+    if quiet:
+        return QuietReporter(stream)
+    if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+        return TerminalReporter(stream)
+    return LineReporter(stream)

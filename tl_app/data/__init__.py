@@ -1,0 +1,1 @@
+"""Files to `Dataset` and `Split`: scanning, tables, prepared sets, class names, splitting."""

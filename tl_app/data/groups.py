@@ -1,0 +1,71 @@
+"""Which examples belong together: the same pixels, or the same `group`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tl_app.records import Example
+
+
+def tokens_of(example: Example) -> tuple[str, ...]:
+    """What ties an example to others; the pixel token comes first."""
+    pixels = f"pixels:{example.pixel_hash}"
+    if example.given_group is None:
+        return (pixels,)
+    return (pixels, f"group:{example.given_group}")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Examples that are linked by tokens, directly or through others.
+
+    Attributes:
+        members: positions in the Dataset, ascending.
+        tokens: all tokens of the members.
+        label: the majority label of the members (ties: the smallest).
+    """
+
+    members: tuple[int, ...]
+    tokens: frozenset[str]
+    label: int
+
+    @property
+    def key(self) -> str:
+        """The same for the same pictures, wherever they lie and in whatever order they came."""
+        return min(self.tokens)
+
+
+def find_groups(examples: Sequence[Example]) -> list[Group]:
+    """Connected components of examples over shared tokens, by their first member (union-find)."""
+    parent = list(range(len(examples)))
+
+    def find(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first_with: dict[str, int] = {}
+    for i, example in enumerate(examples):
+        for token in tokens_of(example):
+            a, b = find(first_with.setdefault(token, i)), find(i)
+            if a != b:
+                parent[max(a, b)] = min(a, b)
+    members: dict[int, list[int]] = {}
+    for i in range(len(examples)):
+        members.setdefault(find(i), []).append(i)
+    return [
+        Group(
+            members=tuple(component),
+            tokens=frozenset(t for i in component for t in tokens_of(examples[i])),
+            label=_majority([examples[i].label for i in component]),
+        )
+        for component in members.values()
+    ]
+
+
+def _majority(labels: Sequence[int]) -> int:
+    counts = Counter(labels)
+    return min(counts, key=lambda label: (-counts[label], label))

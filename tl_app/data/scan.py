@@ -1,0 +1,210 @@
+"""From what the user named to a `Dataset`: list, check every file once, name the classes."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tl_app.data.checking import check_pictures, set_aside_summary
+from tl_app.data.class_names import Purpose, resolve_class_names
+from tl_app.data.layout import list_folder, side_folders
+from tl_app.data.listing import Listing, counted, named, shown, suffix_summary
+from tl_app.data.requirements import (
+    LAYOUTS,
+    require_classes,
+    require_enough,
+    require_sides,
+    require_usable,
+)
+from tl_app.data.table import columns_of, list_table
+from tl_app.data.walk import visible_entries
+from tl_app.errors import ConfigError, DataError, did_you_mean
+from tl_app.progress import Reporter
+from tl_app.records import SIDES, Dataset, Example, Inspection, SetAside
+
+if TYPE_CHECKING:
+    from tl_app.config import DataSettings
+
+TFDS_PREFIX = "tfds:"
+
+
+def scan(
+    source: str,
+    settings: DataSettings,
+    *,
+    inspect: Callable[[Path], Inspection],
+    reporter: Reporter,
+    test_required: bool,
+    data_dir: Path | None = None,
+    materialise_to: Path | None = None,
+    known_class_names: Sequence[str] = (),
+    table: Path | None = None,
+    purpose: Purpose = "training",
+) -> Dataset:
+    """Find the pictures of `source`, look at each once and say what there is.
+
+    Args:
+        source: a folder, a CSV file whose paths are relative to its folder, or `tfds:NAME`.
+        settings: `merge_classes` and `min_examples_per_class` matter here.
+        inspect: tries one file; thread-safe; raises UnusablePicture.
+        test_required: whether given sides must include a test side (False: --no-test).
+        data_dir: where prepared tensorflow-datasets sets are; None takes their default.
+        materialise_to: where pictures of such a set are unpacked; None takes the user's cache.
+        known_class_names: of an earlier run or of the model; kept first, in their order.
+        table: a CSV file with labels for `source`, which is then the folder of its paths.
+        purpose: "training" needs two classes and enough pictures of each; "evaluation"
+            takes any picture of `known_class_names` and needs no test side.
+
+    Returns:
+        Examples sorted by path; files that cannot be used are in `set_aside`, by path too.
+
+    Raises:
+        DataError: the source cannot be used for the purpose.
+        ConfigError: `tfds:` is misspelt or combined with a table.
+    """
+    for_training = purpose == "training"
+    listing = _list(
+        source,
+        table,
+        data_dir=data_dir,
+        materialise_to=materialise_to,
+        test_required=test_required and for_training,
+        reporter=reporter,
+    )
+    for text in listing.messages:
+        reporter.message(text)
+    for text in listing.warnings:
+        reporter.warn(text)
+    if listing.other_suffixes:
+        n_others = sum(listing.other_suffixes.values())
+        reporter.message(
+            f"{counted(n_others, 'other file')} left alone: "
+            f"{suffix_summary(listing.other_suffixes)}."
+        )
+    class_names, label_of = resolve_class_names(
+        listing.class_names,
+        merge=settings.merge_classes,
+        known=known_class_names,
+        purpose=purpose,
+        reporter=reporter,
+    )
+    listing.candidates.sort(key=lambda candidate: candidate.path)
+    candidate_counts = Counter(label_of[c.class_name] for c in listing.candidates)
+    if for_training:
+        # Before any file is opened: a folder that cannot do is refused at once.
+        require_classes(listing, class_names)
+        require_enough(class_names, candidate_counts, candidate_counts, listing.set_aside, settings)
+
+    paths = [candidate.path for candidate in listing.candidates]
+    results = check_pictures(listing.root, paths, inspect, reporter)
+    examples, set_aside = [], list(listing.set_aside)
+    for candidate, result in zip(listing.candidates, results, strict=True):
+        if isinstance(result, SetAside):
+            set_aside.append(result)
+        else:
+            examples.append(
+                Example(
+                    path=candidate.path,
+                    label=label_of[candidate.class_name],
+                    given_side=candidate.side,
+                    given_group=candidate.group,
+                    **{name: getattr(result, name) for name in Inspection.__slots__},
+                )
+            )
+    if set_aside:
+        reporter.warn(set_aside_summary(set_aside, len(examples) + len(set_aside)))
+    given_sides = {example.given_side for example in examples}
+    dataset = Dataset(
+        root=str(listing.root),
+        source=source,
+        class_names=class_names,
+        examples=tuple(examples),
+        set_aside=tuple(sorted(set_aside, key=lambda entry: entry.path)),
+        given_sides=tuple(side for side in SIDES if side in given_sides),
+    )
+    require_usable(dataset)
+    if for_training:
+        usable = Counter(example.label for example in examples)
+        require_enough(class_names, usable, candidate_counts, dataset.set_aside, settings)
+        require_sides(dataset, test_required=test_required)
+    return dataset
+
+
+def _list(
+    source: str,
+    table: Path | None,
+    *,
+    data_dir: Path | None,
+    materialise_to: Path | None,
+    test_required: bool,
+    reporter: Reporter,
+) -> Listing:
+    """Choose the reader that fits `source`."""
+    if source.startswith(TFDS_PREFIX):
+        if table is not None:
+            raise ConfigError(
+                "A prepared set brings its own labels and takes no table.",
+                received=f"{source} with {shown(table)}",
+                allowed="tfds:NAME alone, or a folder with a table",
+                next_step="leave out --table",
+            )
+        from tl_app.data.tfds import materialise
+
+        folder = materialise(
+            source.removeprefix(TFDS_PREFIX), data_dir, materialise_to, reporter=reporter
+        )
+        return list_table(folder / "table.csv", folder)
+
+    root = _existing(source)
+    if root.is_file():
+        if columns_of(root) is None and root.suffix.lower() not in (".csv", ".tsv"):
+            raise DataError(
+                "This is a file, not a folder of pictures.",
+                received=shown(root),
+                allowed=LAYOUTS,
+                next_step=f"tl-app train {shown(root.parent)}",
+            )
+        return list_table(root, root.parent) if table is None else list_table(table, root.parent)
+    if table is not None:
+        return list_table(table, root)
+
+    folders, files = visible_entries(root)
+    tables = [name for name in files if columns_of(root / name) is not None]
+    if len(folders) >= 2 or side_folders(root, folders) is not None:
+        listing = list_folder(root, test_required=test_required)
+        if tables:
+            listing.warnings.append(
+                f"Classes come from the folders; {named(tables)} not used "
+                f"(use it with --table {shown(root / tables[0])})."
+            )
+        return listing
+    if len(tables) > 1:
+        raise DataError(
+            "More than one table could hold the labels.",
+            received=f"{shown(root)}: {named(tables)}",
+            allowed="one table",
+            next_step=f"name it: --table {shown(root / tables[0])}",
+        )
+    if tables:
+        return list_table(root / tables[0], root)
+    return list_folder(root, test_required=test_required)
+
+
+def _existing(source: str) -> Path:
+    root = Path(os.path.abspath(Path(source).expanduser()))
+    if "\0" not in source and root.exists():
+        return root
+    parent = next((p for p in root.parents if "\0" not in str(p) and p.is_dir()), Path("/"))
+    missing = root.relative_to(parent).parts[0]
+    siblings = visible_entries(parent)[0]
+    hint = did_you_mean(missing, siblings)
+    hint += did_you_mean(source, ["tfds:"]) if source.lower().startswith("tfds") else ""
+    raise DataError(
+        "There is no such folder." + hint,
+        received=shown(source),
+        allowed=LAYOUTS,
+        next_step=f"ls {shown(parent)}",
+    )

@@ -1,0 +1,217 @@
+"""Sides for examples: stratified, seeded, stable, groups whole.
+
+The unit is a group (see `groups`). The order of decisions:
+
+1. A side that the user gave is kept. If no validation side is given, given training
+   pictures are the pool that validation is taken from.
+2. A picture that an earlier run recorded keeps its side, and so does its pixel-for-pixel
+   copy. Whatever else is in a group that touches one side joins that side.
+3. In a group that touches two sides, pictures without a side of their own would bridge
+   them: they are withheld. So is a picture whose given side contradicts its recorded one.
+4. The other groups are ranked within their class by a seeded hash of their key and fill
+   the test quota, then the validation quota; the rest trains. Quotas are shares of all
+   examples of the class, counted in examples. While there are groups to do so, every side
+   gets one of each class: train first, then test, then validation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tl_app.data.groups import Group, find_groups, tokens_of
+from tl_app.data.quotas import Quotas
+from tl_app.data.side_checks import leaks
+from tl_app.errors import ConfigError
+from tl_app.records import Dataset, Example, SetAside, Side, Split
+
+__all__ = ["leaks", "make_split"]
+
+
+def make_split(
+    dataset: Dataset,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    previous: Split | None = None,
+) -> tuple[Dataset, Split]:
+    """Assign every example to a side.
+
+    Args:
+        dataset: what the scan found.
+        validation_fraction: share of each class for validation, in (0, 1); of a split
+            layout without validation folder, share of what is not given as test.
+        test_fraction: share of each class for testing, in [0, 1); 0 makes no test side.
+            Ignored where every example has a given side.
+        seed: of the ranking.
+        previous: the split of an earlier run, whose assignments are kept.
+
+    Returns:
+        The dataset without withheld pictures (they are in `set_aside`, kind
+        "bridges_sides"), and the split of its examples. The split's tokens include the
+        previous ones. A token that given sides put on two sides is not recorded.
+
+    Raises:
+        ConfigError: a fraction is out of range.
+    """
+    _check_fractions(validation_fraction, test_fraction)
+    examples = dataset.examples
+    groups = find_groups(examples)
+    recorded: Mapping[str, Side] = previous.tokens if previous else {}
+    validation_given = "validation" in dataset.given_sides
+
+    sides: list[Side | None] = [None] * len(examples)
+    withheld: dict[int, str] = {}
+    free: list[Group] = []
+    for group in groups:
+        here = {token: recorded[token] for token in group.tokens if token in recorded}
+        if not here and all(examples[i].given_side is None for i in group.members):
+            free.append(group)
+            continue
+        anchors, reasons = _anchors(group, examples, here, validation_given)
+        withheld.update(reasons)
+        touched = {*anchors.values(), *here.values()}
+        if not touched:
+            free.append(group)
+            continue
+        for i in group.members:
+            if i in anchors:
+                sides[i] = anchors[i]
+            elif i not in withheld and len(touched) == 1:
+                sides[i] = next(iter(touched))
+            elif i not in withheld:
+                withheld[i] = f"links pictures of {' and '.join(sorted(touched))}"
+
+    quotas = Quotas(validation_fraction=validation_fraction, test_fraction=test_fraction)
+    for group in groups:
+        for i in group.members:
+            if i not in withheld:
+                quotas.count(group.label, sides[i], is_given=examples[i].given_side is not None)
+    free_by_class: dict[int, list[Group]] = defaultdict(list)
+    for group in free:
+        free_by_class[group.label].append(group)
+    for label in sorted(free_by_class):
+        ranked = sorted(free_by_class[label], key=lambda g: (_rank(seed, g.key), g.key))
+        # Given training pictures may go to validation, never to test.
+        may_test = [all(examples[i].given_side is None for i in g.members) for g in ranked]
+        drawn = quotas.draw(label, [len(g.members) for g in ranked], may_test)
+        for group, side in zip(ranked, drawn, strict=True):
+            for i in group.members:
+                sides[i] = side
+    return _assemble(dataset, groups, sides, withheld, recorded, seed)
+
+
+def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
+    problems = []
+    if not 0 < validation_fraction < 1:
+        problems.append(f"validation_fraction is {validation_fraction}; allowed: above 0, below 1")
+    if not 0 <= test_fraction < 1:
+        problems.append(f"test_fraction is {test_fraction}; allowed: from 0, below 1")
+    if not problems and validation_fraction + test_fraction >= 1:
+        total = validation_fraction + test_fraction
+        problems.append(f"validation and test take {total:g} of the data; allowed: below 1")
+    if problems:
+        raise ConfigError.from_problems(problems, next_step="tl-app train --help")
+
+
+def _rank(seed: int, key: str) -> bytes:
+    return hashlib.sha256(f"{seed}\n{key}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _anchors(
+    group: Group,
+    examples: tuple[Example, ...],
+    recorded: Mapping[str, Side],
+    validation_given: bool,
+) -> tuple[dict[int, Side], dict[int, str]]:
+    """Members that have a side of their own, and members that contradict the record.
+
+    `recorded` holds the tokens of this group only.
+
+    Given training pictures are a pool, not a side, while validation has to come from them;
+    in a group with a test picture they stay in train all the same, as given.
+    """
+    anchors: dict[int, Side] = {}
+    reasons: dict[int, str] = {}
+    pool: list[int] = []
+    for i in group.members:
+        given = examples[i].given_side
+        is_pool = given == "train" and not validation_given
+        told, own = _told(examples[i], recorded)
+        against = told - ({"train", "validation"} if is_pool else {given})
+        if given is not None and against:
+            reasons[i] = f"given as {given}, but an earlier run had it on {min(against)}"
+        elif given is not None and not is_pool:
+            anchors[i] = given
+        elif own is not None:
+            anchors[i] = own
+        elif is_pool and told <= {"train"}:
+            pool.append(i)
+    if "test" in anchors.values() or "test" in recorded.values():
+        anchors.update(dict.fromkeys(pool, "train"))
+    # What is now settled counts like a record, so that a later run decides the same.
+    known = {**_settled(anchors, examples), **recorded}
+    for i in group.members:
+        if i not in anchors and i not in reasons:
+            own = _told(examples[i], known)[1]
+            if own is not None:
+                anchors[i] = own
+    return anchors, reasons
+
+
+def _told(example: Example, known: Mapping[str, Side]) -> tuple[set[Side], Side | None]:
+    """The sides that an example's tokens are on, and the side of the very same picture.
+
+    The latter is None if the picture is new or its tokens disagree.
+    """
+    tokens = tokens_of(example)
+    told = {known[token] for token in tokens if token in known}
+    return told, known.get(tokens[0]) if len(told) == 1 else None
+
+
+def _settled(sides: Mapping[int, Side | None], examples: tuple[Example, ...]) -> dict[str, Side]:
+    """The side of each token whose examples are all on one side."""
+    found: dict[str, set[Side]] = defaultdict(set)
+    for i, side in sides.items():
+        if side is not None:
+            for token in tokens_of(examples[i]):
+                found[token].add(side)
+    return {token: min(on) for token, on in found.items() if len(on) == 1}
+
+
+def _assemble(
+    dataset: Dataset,
+    groups: list[Group],
+    sides: list[Side | None],
+    withheld: Mapping[int, str],
+    recorded: Mapping[str, Side],
+    seed: int,
+) -> tuple[Dataset, Split]:
+    """Leave out what is withheld and record the tokens."""
+    examples = dataset.examples
+    number_of = {i: number for number, group in enumerate(groups) for i in group.members}
+    kept = [i for i in range(len(examples)) if i not in withheld]
+    tokens = _settled({i: sides[i] for i in kept}, examples)
+    set_aside = [
+        SetAside(
+            examples[i].path, f"would bridge two sides of the split: {reason}", "bridges_sides"
+        )
+        for i, reason in withheld.items()
+    ]
+    renumbered: dict[int, int] = {}
+    group_numbers = [renumbered.setdefault(number_of[i], len(renumbered)) for i in kept]
+    kept_dataset = replace(
+        dataset,
+        examples=tuple(examples[i] for i in kept),
+        set_aside=tuple(sorted([*dataset.set_aside, *set_aside], key=lambda entry: entry.path)),
+    )
+    split = Split(
+        sides=tuple(sides[i] for i in kept),
+        groups=tuple(group_numbers),
+        tokens={**tokens, **recorded},
+        seed=seed,
+    )
+    return kept_dataset, split

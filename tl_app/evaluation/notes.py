@@ -1,0 +1,116 @@
+"""Sentences that a reader should know before trusting a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tl_app.evaluation.metrics import class_counts
+from tl_app.records import Interval
+
+FEW_EXAMPLES_PER_CLASS = 10
+"""Below this, one picture moves a class's recall by more than ten points."""
+
+MOST_NAMES = 5
+"""How many class names a note lists before it says how many more there are."""
+
+
+def reading_notes(
+    confusion: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    side: str,
+    accuracy: Interval,
+    baseline_accuracy: float,
+    n_unlabelled: int = 0,
+) -> tuple[str, ...]:
+    """What limits the figures; empty only for a large, complete test set.
+
+    Args:
+        confusion: int64, shape (n_classes, n_classes).
+        side: as the notes should call the evaluated part.
+        accuracy: with its 95 % limits.
+        baseline_accuracy: of always answering the most common training class.
+        n_unlabelled: rows that were left out because their label is unknown.
+    """
+    _, examples, guesses = class_counts(confusion)
+    notes = [
+        _size_note(int(examples.sum()), side, accuracy),
+        _baseline_note(accuracy, baseline_accuracy),
+        _absent_note(class_names, examples, guesses, side),
+        _few_note(examples, side),
+        _never_predicted_note(class_names, examples, guesses),
+        f"{n_unlabelled:,} pictures have no known label and are left out of every figure."
+        if n_unlabelled
+        else None,
+    ]
+    return tuple(note for note in notes if note)
+
+
+def _size_note(n_examples: int, side: str, accuracy: Interval) -> str | None:
+    if accuracy.low is None or accuracy.high is None:
+        return None
+    points = 100 * (accuracy.high - accuracy.low)
+    if points < 2.0:
+        return None
+    pictures = "1 picture" if n_examples == 1 else f"{n_examples:,} pictures"
+    return (
+        f"The {side} part has {pictures}, so the 95 % interval of the accuracy is {points:.1f} "
+        f"points wide ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} %). Two models that "
+        "differ by less cannot be told apart by such intervals; four times as many pictures "
+        "would halve their width."
+    )
+
+
+def _baseline_note(accuracy: Interval, baseline_accuracy: float) -> str | None:
+    if accuracy.low is None or accuracy.low > baseline_accuracy:
+        return None
+    return (
+        f"The accuracy is not clearly better than always answering the most common class "
+        f"({100 * baseline_accuracy:.1f} %)."
+    )
+
+
+def _absent_note(
+    class_names: Sequence[str], examples: np.ndarray, guesses: np.ndarray, side: str
+) -> str | None:
+    absent = np.flatnonzero(examples == 0)
+    if not len(absent):
+        return None
+    listing = list_names([class_names[i] for i in absent.tolist()])
+    guessed = int((guesses[absent] > 0).sum())
+    if not guessed:
+        verdict = "Macro-F1 leaves them out"
+    else:
+        verdict = (
+            f"Macro-F1 counts those that were predicted nevertheless ({guessed:,}) as 0 and "
+            "leaves out the others"
+        )
+    return f"No picture of the {side} part is of: {listing}. {verdict}; their recall is unknown."
+
+
+def _few_note(examples: np.ndarray, side: str) -> str | None:
+    few = int(((examples > 0) & (examples < FEW_EXAMPLES_PER_CLASS)).sum())
+    if not few:
+        return None
+    return (
+        f"{few:,} of {len(examples):,} classes have fewer than {FEW_EXAMPLES_PER_CLASS} pictures "
+        f"in the {side} part: one picture more or less moves their figures by ten points or more."
+    )
+
+
+def _never_predicted_note(
+    class_names: Sequence[str], examples: np.ndarray, guesses: np.ndarray
+) -> str | None:
+    silent = np.flatnonzero((guesses == 0) & (examples > 0))
+    if not len(silent):
+        return None
+    listing = list_names([class_names[i] for i in silent.tolist()])
+    return f"Never predicted, so without a precision: {listing}."
+
+
+def list_names(names: Sequence[str]) -> str:
+    """ "a, b, c and 12 more"."""
+    shown = ", ".join(names[:MOST_NAMES])
+    return shown + (f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else "")

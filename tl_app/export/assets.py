@@ -1,0 +1,121 @@
+"""What a SavedModel says about itself in plain files: its labels and its preprocessing.
+
+assets/labels.txt           one class name a line, in class order
+assets/preprocessing.json   image size, aspect policy, window, pixel limit, class names
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tl_app import __version__
+from tl_app.errors import RunError
+from tl_app.records import Preprocessing
+
+EXPORT_FORMAT = 1
+"""Raised when a newer tl_app writes what an older one would misread."""
+
+SIGNATURES = ("serving_default", "predict_tensor", "probabilities", "class_names")
+"""What each export answers to; `graph.build_serving_module` says with what."""
+
+LABELS_FILE = "labels.txt"
+FACTS_FILE = "preprocessing.json"
+
+# Whatever str.splitlines takes for the end of a line, and the escape character itself.
+_ESCAPED = re.compile(r"[\\\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+_ESCAPE = re.compile(r"\\(\\|u[0-9a-f]{4})")
+
+
+def escape_label(name: str) -> str:
+    r"""`name` on one line: a backslash as `\\`, an end of line as `\u000a` and the like."""
+    return _ESCAPED.sub(lambda m: "\\\\" if m[0] == "\\" else f"\\u{ord(m[0]):04x}", name)
+
+
+def unescape_label(line: str) -> str:
+    """The inverse of `escape_label`."""
+    return _ESCAPE.sub(lambda m: "\\" if m[1] == "\\" else chr(int(m[1][1:], 16)), line)
+
+
+def encode_name(name: str) -> bytes:
+    """UTF-8; names of folders that are not UTF-8 come out as the bytes they were."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def decode_name(name: bytes) -> str:
+    """The inverse of `encode_name`."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def write_assets(
+    folder: Path, preprocessing: Preprocessing, class_names: Sequence[str]
+) -> tuple[Path, Path]:
+    """Write labels.txt and preprocessing.json into `folder`; returns their paths.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    labels, facts = folder / LABELS_FILE, folder / FACTS_FILE
+    lines = "".join(escape_label(name) + "\n" for name in class_names)
+    labels.write_bytes(encode_name(lines))
+    values = {
+        "format": EXPORT_FORMAT,
+        "tl_app_version": __version__,
+        "preprocessing": preprocessing.to_dict(),
+        "class_names": list(class_names),
+    }
+    facts.write_text(json.dumps(values, indent=1) + "\n", encoding="ascii")
+    return labels, facts
+
+
+def read_facts(version_folder: Path) -> dict[str, Any]:
+    """What preprocessing.json of a version says.
+
+    Returns:
+        A dict with "format", "tl_app_version", "preprocessing" (a Preprocessing) and
+        "class_names" (a tuple of str).
+
+    Raises:
+        RunError: tl_app did not write this SavedModel, a newer one did, or it is damaged.
+    """
+    path = version_folder / "assets" / FACTS_FILE
+    try:
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(
+            "This SavedModel does not say how it reads pictures: tl_app did not write it.",
+            received=f"{path}: {error.strerror}",
+            allowed="a SavedModel that tl-app export wrote",
+            next_step="tl-app export RUN DEST",
+        ) from error
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    written = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(written, int):
+        raise _damaged(path, "it has no format number")
+    if written > EXPORT_FORMAT:
+        raise RunError(
+            "This SavedModel was written by a newer tl_app.",
+            received=f"{version_folder}: format {written}",
+            allowed=f"format {EXPORT_FORMAT} or older",
+            next_step="pip install --upgrade tl_app",
+        )
+    try:
+        return {
+            **values,
+            "preprocessing": Preprocessing.from_dict(values["preprocessing"]),
+            "class_names": tuple(values["class_names"]),
+        }
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, f"{error} is missing or unknown") from error
+
+
+def _damaged(path: Path, why: str) -> RunError:
+    return RunError(
+        f"A file of the SavedModel is damaged: {why}.",
+        received=str(path),
+        next_step="tl-app export RUN DEST",
+    )

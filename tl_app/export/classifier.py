@@ -1,0 +1,202 @@
+"""Predicting with an exported SavedModel, and with nothing else of the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tl_app.errors import DataError, RunError, UnusablePicture
+from tl_app.export.assets import SIGNATURES, decode_name, read_facts
+from tl_app.export.reading import read_ahead
+from tl_app.export.versions import find_version
+from tl_app.progress import Reporter
+from tl_app.records import Predictions, Preprocessing, SetAside
+
+# What the graph raises for a picture's content, or for a picture too large for the memory.
+_PICTURE_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.DataLossError,
+    tf.errors.OutOfRangeError,
+    tf.errors.UnimplementedError,
+    tf.errors.ResourceExhaustedError,
+)
+
+
+class SavedModelClassifier:
+    """A loaded export.
+
+    Args:
+        folder: a version folder, or the folder of versions (the newest is taken).
+
+    Attributes:
+        version_folder: what was loaded.
+        class_names: in class order.
+        preprocessing: how it reads pictures.
+
+    Raises:
+        RunError: there is no SavedModel, tl_app did not write it, or it is damaged.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.version_folder = find_version(Path(folder))
+        self._model = _load(self.version_folder)
+        self._signatures = self._model.signatures
+        missing = [name for name in SIGNATURES if name not in self._signatures]
+        if missing:
+            raise RunError(
+                f"This SavedModel has no signature {', '.join(missing)}.",
+                received=f"{self.version_folder}: {', '.join(sorted(self._signatures)) or 'none'}",
+                allowed="a SavedModel that tl-app export wrote",
+                next_step="tl-app export RUN DEST",
+            )
+        self.preprocessing: Preprocessing = read_facts(self.version_folder)["preprocessing"]
+        names = self._signatures["class_names"]()["class_names"].numpy()
+        self.class_names: tuple[str, ...] = tuple(decode_name(name) for name in names)
+
+    def predict_files(
+        self,
+        paths: Sequence[Path],
+        *,
+        max_pixels: int | None = None,
+        batch_size: int = 32,
+        reporter: Reporter,
+    ) -> tuple[Predictions, list[SetAside]]:
+        """Probabilities of pictures; files that cannot be used are set aside with their reason.
+
+        Args:
+            paths: files, one row each, in this order.
+            max_pixels: pictures with more are set aside; None takes the export's own limit.
+            batch_size: pictures that run through the graph together.
+            reporter: shows progress.
+
+        Returns:
+            Predictions with `y_true` -1 and `paths` as they were given, and the files left out.
+        """
+        limit = self.preprocessing.max_pixels if max_pixels is None else max_pixels
+        kept: list[str] = []
+        rows: list[np.ndarray] = []
+        set_aside: list[SetAside] = []
+        batch: list[tuple[Path, bytes]] = []
+
+        with reporter.bar("Predicting", total=len(paths), unit="images") as bar:
+
+            def run_batch() -> None:
+                answers = self.answer_each([encoded for _, encoded in batch])
+                for (path, _), answer in zip(batch, answers, strict=True):
+                    if isinstance(answer, UnusablePicture):
+                        set_aside.append(SetAside(str(path), answer.reason, answer.kind))
+                    else:
+                        kept.append(str(path))
+                        rows.append(answer)
+                bar.advance(len(batch))
+                batch.clear()
+
+            for path, encoded in read_ahead(paths, max_pixels=limit, n_ahead=batch_size):
+                if isinstance(encoded, UnusablePicture):
+                    set_aside.append(SetAside(str(path), encoded.reason, encoded.kind))
+                    bar.advance()
+                    continue
+                batch.append((path, encoded))
+                if len(batch) == batch_size:
+                    run_batch()
+            if batch:
+                run_batch()
+        predictions = Predictions(
+            paths=tuple(kept),
+            y_true=np.full(len(kept), -1, dtype=np.int64),
+            probabilities=self._stack(rows),
+            class_names=self.class_names,
+        )
+        return predictions, set_aside
+
+    def predict_bytes(self, encoded: Sequence[bytes]) -> np.ndarray:
+        """Probabilities of encoded pictures.
+
+        Args:
+            encoded: what `inputs.files.read_encoded` gives: JPEG, PNG, GIF, BMP or WebP.
+
+        Returns:
+            float32, shape (n, n_classes), in class order.
+
+        Raises:
+            DataError: some cannot be decoded; their positions are named.
+        """
+        answers = self.answer_each(encoded)
+        bad = {i: a.reason for i, a in enumerate(answers) if isinstance(a, UnusablePicture)}
+        if bad:
+            raise DataError(
+                f"{len(bad)} of {len(encoded)} pictures cannot be decoded.",
+                received="; ".join(f"number {i}: {reason}" for i, reason in list(bad.items())[:5]),
+                allowed="the bytes of JPEG, PNG, GIF, BMP or WebP pictures",
+            )
+        return self._stack([a for a in answers if isinstance(a, np.ndarray)])
+
+    def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Probabilities of decoded pictures.
+
+        Args:
+            pixels: float32, shape (n, S, S, 3), RGB in 0..255, S = preprocessing.image_size_px.
+
+        Returns:
+            float32, shape (n, n_classes), in class order.
+        """
+        answer = self._signatures["predict_tensor"](pixels=tf.constant(pixels, tf.float32))
+        return answer["probabilities"].numpy()
+
+    def top_labels(self, encoded: Sequence[bytes]) -> list[tuple[list[str], np.ndarray]]:
+        """What `serving_default` says: for each picture its top labels and float32 scores (k,)."""
+        answer = self._signatures["serving_default"](image_bytes=_strings(encoded))
+        labels, scores = answer["labels"].numpy(), answer["probabilities"].numpy()
+        return [
+            ([decode_name(name) for name in row], row_scores)
+            for row, row_scores in zip(labels, scores, strict=True)
+        ]
+
+    def answer_each(self, encoded: Sequence[bytes]) -> list[np.ndarray | UnusablePicture]:
+        """For each encoded picture its probabilities, float32 (n_classes,), or why it has none.
+
+        One bad picture fails its whole batch in the graph, so a batch that fails is halved
+        until the bad one stands alone; a batch too large for the memory is halved likewise.
+        """
+        try:
+            answer = self._signatures["probabilities"](image_bytes=_strings(encoded))
+            return list(answer["probabilities"].numpy())
+        except _PICTURE_ERRORS as error:
+            if len(encoded) == 0:
+                raise
+            if len(encoded) == 1:
+                return [_unusable(error)]
+            half = len(encoded) // 2
+            return self.answer_each(encoded[:half]) + self.answer_each(encoded[half:])
+
+    def _stack(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        shape = (len(rows), len(self.class_names))
+        return np.array(rows, dtype=np.float32).reshape(shape)
+
+
+def _load(version_folder: Path):
+    try:
+        return tf.saved_model.load(str(version_folder))
+    except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise RunError(
+            f"This SavedModel cannot be loaded: {lines[0].rstrip('.')}.",
+            received=str(version_folder),
+            allowed="a complete SavedModel that tl-app export wrote",
+            next_step="tl-app export RUN DEST",
+        ) from error
+
+
+def _strings(encoded: Sequence[bytes]) -> tf.Tensor:
+    """string, shape (n,), also for n = 0."""
+    return tf.reshape(tf.constant(list(encoded), dtype=tf.string), (len(encoded),))
+
+
+def _unusable(error: tf.errors.OpError) -> UnusablePicture:
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return UnusablePicture("too_many_pixels", "there is not enough memory to decode it")
+    return UnusablePicture("not_an_image", "it cannot be decoded")

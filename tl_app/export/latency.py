@@ -1,0 +1,54 @@
+"""How long a batch takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from tl_app.export.classifier import SavedModelClassifier
+
+
+def measure_latency(
+    model: SavedModelClassifier | Callable[[np.ndarray], Any],
+    image_size_px: int,
+    batch_sizes: Sequence[int] = (1, 32),
+    *,
+    repeats: int = 20,
+    budget_seconds: float = 4.0,
+) -> dict[str, float]:
+    """Median time of a batch of decoded pictures, after a warm-up.
+
+    Args:
+        model: an export, or a function of float32 pixels (n, S, S, 3). A Keras model should
+            come as a `tf.function` around it: called plainly, Python is what is measured.
+        image_size_px: S.
+        batch_sizes: which n to measure.
+        repeats: most runs for a batch size.
+        budget_seconds: for all batch sizes together; a slow model gets fewer runs, at least one.
+
+    Returns:
+        Batch size as text -> milliseconds.
+    """
+    run = model.predict_pixels if isinstance(model, SavedModelClassifier) else model
+    random = np.random.default_rng(0)
+    share_seconds = budget_seconds / max(len(batch_sizes), 1)
+    result: dict[str, float] = {}
+    for n in batch_sizes:
+        shape = (n, image_size_px, image_size_px, 3)
+        pixels = random.uniform(0, 255, shape).astype(np.float32)
+        started = time.perf_counter()
+        np.asarray(run(pixels))  # The first call may trace; it is not counted.
+        seconds: list[float] = []
+        while len(seconds) < repeats:
+            before = time.perf_counter()
+            np.asarray(run(pixels))  # As an array: a GPU has then really finished.
+            now = time.perf_counter()
+            seconds.append(now - before)
+            if now - started > share_seconds:
+                break
+        result[str(n)] = median(seconds) * 1000
+    return result

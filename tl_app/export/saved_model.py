@@ -1,0 +1,84 @@
+"""Writing a SavedModel that needs nothing but `tf.saved_model.load`."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from tl_app.export.assets import write_assets
+from tl_app.export.graph import build_serving_module
+from tl_app.export.versions import candidate_folder, publish, require_free
+from tl_app.records import Preprocessing
+from tl_app.run import storage_errors
+
+
+def write_saved_model(
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str],
+    destination: Path,
+    *,
+    version: int | None = None,
+) -> Path:
+    """Write `destination`/<version>/ without checking it; `publish.export_model` checks as well.
+
+    Args:
+        model: float32 pixels (n, S, S, 3) in 0..255 to float32 probabilities (n, n_classes).
+        preprocessing: how encoded bytes become those pixels.
+        class_names: one a column of the model's output.
+        destination: holds the versions; made if it is not there.
+        version: a free number from 1; None takes the one after the largest.
+
+    Returns:
+        The version folder. Its signatures: `graph.build_serving_module`.
+
+    Raises:
+        ConfigError: `version` is taken.
+        StorageError: the disk is full or the folder cannot be written; nothing is left.
+        ValueError: the model's shapes do not fit the other arguments.
+    """
+    require_free(destination, version)
+    with candidate_folder(destination) as candidate:
+        save_candidate(model, preprocessing, class_names, candidate)
+        return publish(candidate, destination, version=version)
+
+
+def save_candidate(
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str],
+    candidate: Path,
+) -> None:
+    """Fill the folder `candidate` with a SavedModel.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+        ValueError: the model's shapes do not fit the other arguments.
+    """
+    with (
+        saving_errors(candidate.parent.parent),
+        tempfile.TemporaryDirectory(dir=candidate.parent, ignore_cleanup_errors=True) as sources,
+    ):
+        assets = write_assets(Path(sources), preprocessing, class_names)
+        module, signatures = build_serving_module(model, preprocessing, class_names, assets)
+        tf.saved_model.save(module, str(candidate), signatures=signatures)
+
+
+@contextmanager
+def saving_errors(path: Path) -> Iterator[None]:
+    """`storage_errors` that also understands how TensorFlow tells of a disk's refusal."""
+    with storage_errors(path, elsewhere="name another DEST"):
+        try:
+            yield
+        except tf.errors.ResourceExhaustedError as error:
+            if any(word in error.message for word in ("No space left", "quota")):
+                raise OSError(errno.ENOSPC, error.message) from error
+            raise
+        except tf.errors.PermissionDeniedError as error:
+            raise OSError(errno.EACCES, error.message) from error

@@ -1,0 +1,80 @@
+"""One look at a file: what it is, and whether training and serving can use it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tl_app.errors import UnusablePicture
+from tl_app.inputs.decode import decode_oriented
+from tl_app.inputs.files import PictureFile, read_picture_file
+from tl_app.records import Inspection
+
+
+def inspect_file(path: Path, *, max_pixels: int) -> Inspection:
+    """Read and decode one file, with the decoder that training and serving use.
+
+    Safe to call from several threads.
+
+    Args:
+        path: of a picture.
+        max_pixels: refuse pictures with more, before decoding.
+
+    Raises:
+        UnusablePicture: with a kind of `records.SetAside` and a sentence for people.
+    """
+    picture = read_picture_file(path, max_pixels=max_pixels)
+    levels, bits, orientation = _decode(picture)
+    height, width, _ = levels.shape
+    pixels = levels if bits == 16 else levels.astype(np.uint8)
+    pixel_hash = hashlib.sha256(f"{height}x{width}x3 {bits} bits\n".encode())
+    pixel_hash.update(np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<")).data)
+    return Inspection(
+        file_hash=hashlib.sha256(picture.data).hexdigest(),
+        pixel_hash=pixel_hash.hexdigest(),
+        width_px=width,
+        height_px=height,
+        mode=picture.mode,
+        image_format=picture.image_format,
+        exif_orientation=orientation if picture.image_format == "JPEG" else picture.orientation,
+        n_bytes=len(picture.data),
+        max_level=int(pixels.max()),
+        bits=bits,
+    )
+
+
+def _decode(picture: PictureFile) -> tuple[np.ndarray, int, int]:
+    try:
+        levels, bits, orientation = _traced_decoder()(tf.constant(picture.encoded))
+        return levels.numpy(), int(bits), int(orientation)
+    except tf.errors.ResourceExhaustedError as error:
+        raise UnusablePicture(
+            "too_many_pixels", "There is not enough memory to decode it; make it smaller."
+        ) from error
+    except tf.errors.OpError as error:
+        raise UnusablePicture(
+            "truncated",
+            f"The {picture.image_format} file is cut off or damaged "
+            f"({first_sentence(error)}); copy or export it again.",
+        ) from error
+
+
+def first_sentence(error: tf.errors.OpError) -> str:
+    """The part of a TensorFlow message that speaks of the picture."""
+    lines = [line for line in str(error.message).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text.split("}}")[-1].strip().rstrip(".")
+
+
+@functools.cache
+def _traced_decoder():
+    # The main thread and the scan's threads share one graph; TensorFlow locks the tracing.
+    return tf.function(
+        decode_oriented,
+        input_signature=[tf.TensorSpec([], tf.string)],
+        autograph=False,
+    )

@@ -1,0 +1,350 @@
+"""The frozen records that stages hand to each other, and that a run keeps as files.
+
+Each record has `to_dict` and `from_dict` (plain JSON values); arrays are stored beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+Side = Literal["train", "validation", "test"]
+SIDES: tuple[Side, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One usable picture.
+
+    Attributes:
+        path: relative to `Dataset.root`, with forward slashes, exactly as on disk.
+        label: index into `Dataset.class_names`.
+        given_side: the side that the user's folders or table assign, or None.
+        given_group: the `group` column (patient, burst, product), or None.
+        file_hash: SHA-256 of the file's bytes, hexadecimal.
+        pixel_hash: SHA-256 of shape, depth and oriented pixels, hexadecimal.
+        width_px, height_px: after orientation.
+        mode: Pillow's name of the pixel format ("RGB", "L", "P", "RGBA", "CMYK", "I;16", ...).
+        image_format: "JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF" or "HEIF".
+        exif_orientation: 1 to 8.
+        n_bytes: size of the file.
+        max_level: largest pixel value (up to 255, or up to 65,535 in 16-bit pictures).
+        bits: 8 or 16, bits a channel as decoded.
+    """
+
+    path: str
+    label: int
+    given_side: Side | None
+    given_group: str | None
+    file_hash: str
+    pixel_hash: str
+    width_px: int
+    height_px: int
+    mode: str
+    image_format: str
+    exif_orientation: int
+    n_bytes: int
+    max_level: int
+    bits: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Example:
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What one look at a usable file found; the meaning of each field is `Example`'s."""
+
+    file_hash: str
+    pixel_hash: str
+    width_px: int
+    height_px: int
+    mode: str
+    image_format: str
+    exif_orientation: int
+    n_bytes: int
+    max_level: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A file that is not used, and why. It stays where it is.
+
+    Attributes:
+        path: relative to `Dataset.root`.
+        reason: a sentence for people.
+        kind: a word for programs: "truncated", "empty", "not_an_image", "no_decoder",
+            "too_many_pixels", "unreadable", "missing", "bridges_sides", "unsupported".
+    """
+
+    path: str
+    reason: str
+    kind: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SetAside:
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What there is: examples in a fixed order (sorted by path), and what was set aside.
+
+    Attributes:
+        root: absolute path of the folder that the examples' paths are relative to.
+        source: what the user named (a folder, a table, `tfds:NAME`).
+        class_names: in label order.
+        examples: usable pictures.
+        set_aside: the others.
+        given_sides: sides that the user's layout or table defines (empty when none).
+    """
+
+    root: str
+    source: str
+    class_names: tuple[str, ...]
+    examples: tuple[Example, ...]
+    set_aside: tuple[SetAside, ...] = ()
+    given_sides: tuple[Side, ...] = ()
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64, shape (n_examples,)."""
+        return np.array([example.label for example in self.examples], dtype=np.int64)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "root": self.root,
+            "source": self.source,
+            "class_names": list(self.class_names),
+            "given_sides": list(self.given_sides),
+            "examples": [example.to_dict() for example in self.examples],
+            "set_aside": [entry.to_dict() for entry in self.set_aside],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Dataset:
+        return cls(
+            root=values["root"],
+            source=values["source"],
+            class_names=tuple(values["class_names"]),
+            examples=tuple(Example.from_dict(e) for e in values["examples"]),
+            set_aside=tuple(SetAside.from_dict(e) for e in values["set_aside"]),
+            given_sides=tuple(values["given_sides"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which side each example is on.
+
+    Attributes:
+        sides: one entry an example of the Dataset, in its order; None means withheld.
+        groups: one entry an example; examples with the same number never part.
+        tokens: what ties later pictures to a recorded side: token -> side. A token is
+            "pixels:<pixel_hash>" or "group:<given_group>".
+        seed: of the ranking.
+    """
+
+    sides: tuple[Side | None, ...]
+    groups: tuple[int, ...]
+    tokens: Mapping[str, Side]
+    seed: int
+
+    def indices(self, side: Side) -> np.ndarray:
+        """int64, positions of the examples on `side`, ascending."""
+        return np.array([i for i, s in enumerate(self.sides) if s == side], dtype=np.int64)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "sides": list(self.sides),
+            "groups": list(self.groups),
+            "tokens": dict(self.tokens),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Split:
+        return cls(
+            sides=tuple(values["sides"]),
+            groups=tuple(values["groups"]),
+            tokens=dict(values["tokens"]),
+            seed=values["seed"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """All that turns a file into the backbone's picture; recorded once, used everywhere.
+
+    Attributes:
+        image_size_px: side of the square handed to the backbone.
+        aspect: "crop" (centre), "pad" (black bars... see `inputs.resize`) or "squash".
+        window: (low, high) levels of 16-bit pictures that map to 0 and 255.
+        max_pixels: pictures with more pixels are refused before they are decoded.
+    """
+
+    image_size_px: int
+    aspect: Literal["crop", "pad", "squash"]
+    window: tuple[int, int]
+    max_pixels: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        return cls(**{**values, "window": tuple(values["window"])})
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One line of the learning curves.
+
+    Attributes:
+        phase: name of the phase.
+        epoch: within the phase, from 1; 0 is the state before its first step.
+        train_loss: the phase's own loss (smoothed, weighted, mixed as configured), or None.
+        train_accuracy: fraction of (unmixed) training pictures told rightly, or None.
+        validation_log_loss: plain cross-entropy, unsmoothed and unweighted.
+        validation_accuracy: a fraction.
+        learning_rate: at the end of the epoch; 0 for a solved head.
+        seconds: wall clock of the epoch, validation included.
+        is_best: whether this is the best validation log-loss so far over all phases.
+    """
+
+    phase: str
+    epoch: int
+    train_loss: float | None
+    train_accuracy: float | None
+    validation_log_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+    is_best: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EpochRecord:
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """One row an example, one column a class.
+
+    Attributes:
+        paths: relative paths, one a row.
+        y_true: int64, shape (n_examples,); -1 where the label is unknown.
+        probabilities: float32, shape (n_examples, n_classes), rows sum to 1.
+        class_names: one a column.
+    """
+
+    paths: tuple[str, ...]
+    y_true: np.ndarray
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+
+    @property
+    def y_pred(self) -> np.ndarray:
+        """int64, shape (n_examples,), the most probable class."""
+        return self.probabilities.argmax(axis=1).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and its 95 % interval; `low` and `high` are None where none can be given."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Interval:
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMetrics:
+    """One row of the per-class table."""
+
+    name: str
+    support: int
+    precision: Interval
+    recall: Interval
+    f1_score: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClassMetrics:
+        intervals = {
+            key: Interval.from_dict(values[key]) for key in ("precision", "recall", "f1_score")
+        }
+        return cls(name=values["name"], support=values["support"], **intervals)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Numbers with their doubt, of one set of predictions.
+
+    Attributes:
+        headline: metric name -> Interval: "accuracy", "macro_f1", "log_loss".
+        baseline: the same metrics of always guessing by the training side's class shares.
+        per_class: in class order.
+        confusion_counts: rows are true classes, columns predicted ones.
+        n_examples: rows evaluated.
+        side: which side was evaluated.
+        notes: sentences that a reader should know before trusting a figure.
+    """
+
+    headline: Mapping[str, Interval]
+    baseline: Mapping[str, float]
+    per_class: tuple[ClassMetrics, ...]
+    confusion_counts: tuple[tuple[int, ...], ...]
+    n_examples: int
+    side: str = "test"
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(row.name for row in self.per_class)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "side": self.side,
+            "n_examples": self.n_examples,
+            "headline": {name: value.to_dict() for name, value in self.headline.items()},
+            "baseline": dict(self.baseline),
+            "per_class": [row.to_dict() for row in self.per_class],
+            "confusion_counts": [list(row) for row in self.confusion_counts],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
+        return cls(
+            headline={k: Interval.from_dict(v) for k, v in values["headline"].items()},
+            baseline=dict(values["baseline"]),
+            per_class=tuple(ClassMetrics.from_dict(row) for row in values["per_class"]),
+            confusion_counts=tuple(tuple(row) for row in values["confusion_counts"]),
+            n_examples=values["n_examples"],
+            side=values["side"],
+            notes=tuple(values["notes"]),
+        )

@@ -1,0 +1,66 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from tl_app.evaluation.learning import FitVerdict
+from tl_app.records import Dataset, EpochRecord, Evaluation, Predictions, Preprocessing, Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContents:
+    """Everything that the sections may show.
+
+    Attributes:
+        run_name: title of the page.
+        config: the resolved configuration as plain JSON values.
+        dataset, split, preprocessing: the run's.
+        evaluation: of the side that `predictions` holds.
+        predictions: of the evaluated side.
+        history: all phases, in order.
+        verdict: of the learning curves.
+        cost: measured figures: "latency_ms" (batch size as text -> milliseconds a batch),
+            "n_parameters", "n_trainable_parameters", "model_bytes", "saved_model_bytes",
+            "peak_memory_bytes"; what is missing shows as not measured.
+        environment: versions and machine, as `tl_app.environment.describe` gives them.
+        decisions: what the run chose by looking at the machine.
+        command: how to do it again.
+        seconds: wall clock by stage.
+        thumbnail: a small JPEG or PNG of an example's path, or None where there is none.
+    """
+
+    run_name: str
+    config: Mapping[str, Any]
+    dataset: Dataset
+    split: Split
+    preprocessing: Preprocessing
+    evaluation: Evaluation
+    predictions: Predictions
+    history: Sequence[EpochRecord]
+    verdict: FitVerdict
+    cost: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    decisions: Mapping[str, Any]
+    command: str
+    seconds: Mapping[str, float]
+    thumbnail: Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One section of the page.
+
+    Attributes:
+        anchor: its id, unique on the page.
+        title: its heading, and its entry in the list of contents.
+        body: safe HTML.
+    """
+
+    anchor: str
+    title: str
+    body: Markup

@@ -1,0 +1,166 @@
+"""Sections on the model: how it learned, what it costs, how to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tl_app.evaluation.learning import best_record
+from tl_app.report import text
+from tl_app.report.contents import Fragment, ReportContents
+from tl_app.report.learning_figure import learning_svg
+from tl_app.report.page import render
+from tl_app.report.training_text import augmentation_names, flip_warning, phase_facts
+
+MOST_EPOCHS = 200
+
+VERDICT_WORDS = {
+    "good": "Sound",
+    "overfitting": "Overfitting",
+    "underfitting": "Underfitting",
+    "too_short": "Still improving",
+    "unstable": "Unstable",
+    "no_gain": "No gain from the last phase",
+    "unknown": "Undecided",
+}
+
+STAGES = {
+    "read": "look at every file",
+    "load": "load the backbone",
+    "prepare": "decode and keep the pictures",
+    "train": "train",
+    "save": "save the model",
+    "predict": "predict from the files",
+    "evaluate": "evaluate",
+    "export": "export and check",
+    "measure": "measure the cost",
+    "report": "write the report",
+}
+
+
+def learning(contents: ReportContents) -> Fragment | None:
+    """Curves of all phases with the verdict; None where no epoch was recorded."""
+    history = contents.history
+    if not history:
+        return None
+    best = best_record(history)
+    body = render(
+        "learning.html",
+        figure=learning_svg(history, name="learning") if len(history) > 1 else None,
+        history=history[-MOST_EPOCHS:],
+        n_epochs=len(history),
+        best=best,
+        verdict=contents.verdict,
+        verdict_word=VERDICT_WORDS.get(contents.verdict.kind, contents.verdict.kind),
+    )
+    return Fragment("learning", "Learning curves", body)
+
+
+def training(contents: ReportContents) -> Fragment:
+    """What each phase trained and how, and which augmentations were on."""
+    phases = contents.config.get("phases", ())
+    body = render(
+        "training.html",
+        phases=[
+            {
+                "name": phase.get("name", ""),
+                "facts": phase_facts(phase, contents.config),
+                "augmentations": augmentation_names(phase),
+            }
+            for phase in phases
+        ],
+        warning=flip_warning(phases),
+        backbone=contents.config.get("backbone", "unknown"),
+    )
+    return Fragment("training", "Training", body)
+
+
+def cost(contents: ReportContents) -> Fragment:
+    """Inference time, size and memory."""
+    measured = contents.cost
+    latency: Mapping[str, float] = measured.get("latency_ms") or {}
+    rows = []
+    for batch, value in sorted(latency.items(), key=lambda item: int(item[0])):
+        size = int(batch)
+        rate = f"{1000 * size / value:,.0f} pictures a second" if value > 0 else ""
+        label = "one picture" if size == 1 else f"{size} pictures at once"
+        rows.append((f"Inference, {label}", text.milliseconds(value), rate))
+    parameters, trained = measured.get("n_parameters"), measured.get("n_trainable_parameters")
+    share = f"{trained:,} of them were trained" if parameters and trained is not None else ""
+    rows += [
+        ("Parameters", text.integer(parameters), share),
+        ("Keras model on disk", text.byte_size(measured.get("model_bytes")), ""),
+        ("SavedModel on disk", text.byte_size(measured.get("saved_model_bytes")), ""),
+        (
+            "Peak memory of the run",
+            text.byte_size(measured.get("peak_memory_bytes")),
+            "training included",
+        ),
+    ]
+    body = render("cost.html", rows=rows, where=_device_text(contents), has_latency=bool(latency))
+    return Fragment("cost", "Cost", body)
+
+
+def reproduce(contents: ReportContents) -> Fragment:
+    """Command, seed, versions, hashes, device and precision."""
+    decisions = contents.decisions
+    backbone = _mapping(decisions.get("backbone"))
+    environment = contents.environment
+    packages = {k: v for k, v in _mapping(environment.get("packages")).items() if v}
+    facts = [
+        ("Seed", str(contents.config.get("seed", "not recorded"))),
+        ("Device and precision", _device_text(contents)),
+        ("Backbone", str(backbone.get("name") or contents.config.get("backbone", "unknown"))),
+        ("Weights, SHA-256", str(backbone.get("weights_sha256") or "not recorded")),
+        ("Data, SHA-256", dataset_fingerprint(contents)),
+        ("System", _system_text(environment)),
+    ]
+    body = render(
+        "reproduce.html",
+        command=contents.command,
+        facts=facts,
+        packages=packages,
+        seconds=[(STAGES.get(name, name), value) for name, value in contents.seconds.items()],
+        total_seconds=sum(contents.seconds.values()),
+        config=json.dumps(contents.config, indent=2, ensure_ascii=False),
+    )
+    return Fragment("reproduce", "How to reproduce it", body)
+
+
+def dataset_fingerprint(contents: ReportContents) -> str:
+    """SHA-256 over bytes, class and side of every picture, in their order.
+
+    Names of files and folders do not enter, so that a copy elsewhere has the same one.
+    """
+    digest = hashlib.sha256()
+    names = contents.dataset.class_names
+    for example, side in zip(contents.dataset.examples, contents.split.sides, strict=True):
+        line = f"{example.file_hash}\t{names[example.label]}\t{side}\n"
+        digest.update(line.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _device_text(contents: ReportContents) -> str:
+    hardware = _mapping(contents.decisions.get("hardware"))
+    machine = _mapping(contents.environment.get("machine"))
+    devices = ", ".join(map(str, hardware.get("devices", ()))) or "not recorded"
+    precision = hardware.get("precision") or contents.config.get("precision", "not recorded")
+    parts = [devices, str(precision)]
+    if machine.get("cpu"):
+        parts.append(f"{machine['cpu']}, {machine.get('cores', '?')} cores")
+    return "; ".join(parts)
+
+
+def _system_text(environment: Mapping[str, Any]) -> str:
+    parts = [
+        f"tl_app {environment['tl_app']}" if environment.get("tl_app") else "",
+        f"Python {environment['python']}" if environment.get("python") else "",
+        str(environment.get("platform") or ""),
+    ]
+    return ", ".join(part for part in parts if part) or "not recorded"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,202 @@
+"""Sections on how good the model is: headline, classes, confusions, worst errors."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+import numpy as np
+
+from tl_app.evaluation.scoring import HEADLINE, Metric, format_figure, text_summary
+from tl_app.records import ClassMetrics, Evaluation, Interval
+from tl_app.report.confusion_figure import matrix_svg, overview_svg, row_shares
+from tl_app.report.contents import Fragment, ReportContents
+from tl_app.report.page import render
+
+MOST_CELLS = 30
+"""Up to so many classes the whole matrix is drawn; above, its worst pairs are listed."""
+
+BOTH_NUMBERS = 12
+"""Up to so many classes a cell has room for its count and its share."""
+
+MOST_ROWS = 40
+"""Longer tables of classes fold their rest."""
+
+N_WORST_PAIRS = 20
+N_WORST_ERRORS = 24
+MOST_THUMBNAIL_BYTES = 40_000
+MOST_GALLERY_BYTES = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A figure on a bar from `start` to `stop`; positions are percentages of its length."""
+
+    value: float
+    low: float | None
+    width: float | None
+    baseline: float
+    start: str
+    stop: str
+
+
+def headline(contents: ReportContents) -> Fragment:
+    """The three figures with interval and baseline, and how far to trust them."""
+    evaluation = contents.evaluation
+    body = render(
+        "headline.html",
+        evaluation=evaluation,
+        cards=[
+            {"row": row, "range": _range(metric, evaluation)}
+            for metric, row in zip(HEADLINE, text_summary(evaluation), strict=True)
+        ],
+        verdict=contents.verdict,
+        is_test=evaluation.side == "test",
+    )
+    return Fragment("result", "Result", body)
+
+
+def _range(metric: Metric, evaluation: Evaluation) -> Range:
+    figure, baseline = evaluation.headline[metric.name], evaluation.baseline[metric.name]
+    # The bar of a loss ends a little beyond the worst of what it shows.
+    stop = 1.0 if metric.style == "percent" else 1.1 * max(baseline, figure.high or figure.value)
+    stop = max(stop, 1e-9)
+    width = None
+    if figure.low is not None and figure.high is not None:
+        width = max(100 * (figure.high - figure.low) / stop, 0.8)
+    return Range(
+        value=100 * figure.value / stop,
+        low=None if figure.low is None else min(100 * figure.low / stop, 100 - (width or 0.0)),
+        width=width,
+        baseline=100 * baseline / stop,
+        start="0 %" if metric.style == "percent" else "0",
+        stop="100 %" if metric.style == "percent" else format_figure(stop, metric.style),
+    )
+
+
+def per_class(contents: ReportContents) -> Fragment:
+    """Precision, recall, F1 and support; many classes are sorted, worst first."""
+    numbered = list(enumerate(contents.evaluation.per_class, start=1))
+    is_sorted = len(numbered) > BOTH_NUMBERS
+    if is_sorted:
+        numbered.sort(key=lambda item: (item[1].support == 0, item[1].f1_score.value, item[0]))
+    body = render(
+        "per_class.html",
+        rows=[_class_row(number, row) for number, row in numbered],
+        n_open=MOST_ROWS if len(numbered) > MOST_ROWS + 10 else len(numbered),
+        is_sorted=is_sorted,
+        has_numbers=len(numbered) > MOST_CELLS,
+        side=contents.evaluation.side,
+    )
+    return Fragment("classes", "Classes", body)
+
+
+def _class_row(number: int, row: ClassMetrics) -> dict[str, object]:
+    figures = [
+        {"value": None if _undefined(figure) else figure.value, "interval": figure}
+        for figure in (row.precision, row.recall, row.f1_score)
+    ]
+    return {"number": number, "name": row.name, "support": row.support, "figures": figures}
+
+
+def _undefined(figure: Interval) -> bool:
+    """No guess or no example: scikit-learn's 0 is a convention, not a measurement."""
+    return figure.low is None
+
+
+def confusion(contents: ReportContents) -> Fragment:
+    """Which classes are taken for which."""
+    evaluation = contents.evaluation
+    counts = np.array(evaluation.confusion_counts, dtype=np.int64)
+    names = evaluation.class_names
+    figures = []
+    if len(names) <= BOTH_NUMBERS:
+        figures.append(
+            matrix_svg(
+                counts,
+                names,
+                name="confusion",
+                show="both",
+                title="Confusion matrix: counts and shares of the true class",
+            )
+        )
+    elif len(names) <= MOST_CELLS:
+        for show, title in (
+            ("counts", "Confusion matrix: number of pictures"),
+            ("shares", "Confusion matrix: percent of the true class"),
+        ):
+            figures.append(
+                matrix_svg(counts, names, name=f"confusion-{show}", show=show, title=title)
+            )
+    else:
+        figures.append(overview_svg(counts, name="confusion", title="All confusions at a glance"))
+    body = render(
+        "confusion.html",
+        figures=figures,
+        kind="both"
+        if len(names) <= BOTH_NUMBERS
+        else "pair"
+        if len(names) <= MOST_CELLS
+        else "overview",
+        pairs=_worst_pairs(counts, names),
+        n_mistakes=int(counts.sum() - np.trace(counts)),
+        n_examples=int(counts.sum()),
+    )
+    return Fragment("confusions", "Confusions", body)
+
+
+def _worst_pairs(counts: np.ndarray, names: tuple[str, ...]) -> list[dict[str, object]]:
+    """The most frequent confusions: number first, then share of the true class."""
+    shares = row_shares(counts)
+    rows, columns = np.nonzero(counts * ~np.eye(len(counts), dtype=bool))
+    order = np.lexsort((-shares[rows, columns], -counts[rows, columns]))[:N_WORST_PAIRS]
+    return [
+        {
+            "true": names[row],
+            "predicted": names[column],
+            "count": int(counts[row, column]),
+            "share": float(shares[row, column]),
+        }
+        for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True)
+    ]
+
+
+def worst_errors(contents: ReportContents) -> Fragment | None:
+    """The mistakes that the model was surest of, as thumbnails; None without a mistake."""
+    predictions = contents.predictions
+    y_pred = predictions.y_pred
+    wrong = np.flatnonzero((predictions.y_true >= 0) & (predictions.y_true != y_pred))
+    if not len(wrong):
+        return None
+    confidence = predictions.probabilities[wrong, y_pred[wrong]]
+    order = wrong[np.argsort(-confidence, kind="stable")][:N_WORST_ERRORS]
+    names, room, items = predictions.class_names, MOST_GALLERY_BYTES, []
+    for row in order.tolist():
+        picture = _data_uri(contents.thumbnail(predictions.paths[row]), room)
+        room -= len(picture or "")
+        items.append(
+            {
+                "path": predictions.paths[row],
+                "picture": picture,
+                "true": names[predictions.y_true[row]],
+                "predicted": names[y_pred[row]],
+                "predicted_probability": float(predictions.probabilities[row, y_pred[row]]),
+                "true_probability": float(predictions.probabilities[row, predictions.y_true[row]]),
+            }
+        )
+    body = render("worst_errors.html", items=items, n_mistakes=len(wrong))
+    return Fragment("errors", "Worst errors", body)
+
+
+def _data_uri(picture: bytes | None, room: int) -> str | None:
+    """A `data:` address of a small JPEG or PNG; None for anything else, or without room left."""
+    if picture is None or len(picture) > MOST_THUMBNAIL_BYTES:
+        return None
+    if picture.startswith(b"\xff\xd8\xff"):
+        kind = "jpeg"
+    elif picture.startswith(b"\x89PNG\r\n\x1a\n"):
+        kind = "png"
+    else:
+        return None
+    address = f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+    return address if len(address) <= room else None

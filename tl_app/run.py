@@ -1,0 +1,376 @@
+"""The run folder: every artefact's name in one place, atomic writes, one writer at a time.
+
+<output>/models/<run>/       what this module names
+<output>/reports/<run>/      index.html
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from tl_app.errors import RunError, StorageError
+from tl_app.records import Dataset, Evaluation, Predictions, Preprocessing, Side, Split
+
+RUN_FORMAT = 1
+"""Raised when a newer tl_app writes what an older one would misread."""
+
+
+@contextmanager
+def storage_errors(
+    path: Path, *, elsewhere: str = "name another place with --output DIR"
+) -> Iterator[None]:
+    """Translate a full disk or a read-only folder into a StorageError that names the place.
+
+    Args:
+        path: what was being written.
+        elsewhere: how the user names another place.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(
+                "The disk is full; nothing half-written was left.",
+                received=str(path),
+                allowed=f"free space (now {_free_mb(path)} MB)",
+                next_step=f"free some space or {elsewhere}, then run again",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StorageError(
+                "The folder cannot be written.",
+                received=str(path),
+                allowed="a folder in which this user may create files",
+                next_step=elsewhere,
+            ) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise StorageError(
+                "A file stands where a folder is needed.",
+                received=str(path),
+                allowed="a folder",
+                next_step=elsewhere,
+            ) from error
+        raise
+
+
+def _free_mb(path: Path) -> int:
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    return shutil.disk_usage(existing).free // 2**20
+
+
+def write_atomic(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Call `write` on a temporary file beside `path`, sync it, then rename it to `path`.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; `path` is as before.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Atomically write `values` as UTF-8 JSON."""
+    text = json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False)
+    # Lone surrogates stand for bytes of file names that are not UTF-8.
+    write_atomic(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")) and None)
+
+
+def read_json(path: Path) -> Any:
+    """Read what `write_json` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
+    except FileNotFoundError as error:
+        raise RunError(
+            "A file of the run is missing.",
+            received=str(path),
+            next_step="tl-app train --resume RUN, or train anew",
+        ) from error
+    except ValueError as error:
+        raise RunError(f"A file of the run is damaged: {error}.", received=str(path)) from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Atomically write named arrays as an uncompressed .npz (no pickles)."""
+    write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote.
+
+    Raises:
+        RunError: the file is missing, truncated or no .npz file.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise RunError("A file of the run is missing.", received=str(path)) from error
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"A file of the run is damaged: {error}.",
+            received=str(path),
+            allowed="a complete .npz file",
+        ) from error
+
+
+def safe_name(text: str, *, limit: int = 60) -> str:
+    """A folder name out of any text: letters, digits, '.', '_' and '-' only."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")
+    return name[:limit] or "run"
+
+
+class RunFolder:
+    """One run on disk. Methods read and write; names of files stand here only."""
+
+    def __init__(self, path: Path, output: Path) -> None:
+        self.path = path
+        self.output = output
+
+    # --- names -------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def info_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def dataset_file(self) -> Path:
+        return self.path / "dataset.json"
+
+    @property
+    def split_file(self) -> Path:
+        return self.path / "split.json"
+
+    @property
+    def decisions_file(self) -> Path:
+        """What was chosen by looking at the machine; read again, not chosen again, on resume."""
+        return self.path / "decisions.json"
+
+    @property
+    def environment_file(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def history_file(self) -> Path:
+        return self.path / "history.json"
+
+    @property
+    def evaluation_file(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def cost_file(self) -> Path:
+        """Measured latency, sizes and memory."""
+        return self.path / "cost.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def work(self) -> Path:
+        """Kept features and activations while training; removed when the run is complete."""
+        return self.path / "work"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def keras_model(self) -> Path:
+        return self.path / "model.keras"
+
+    @property
+    def saved_model(self) -> Path:
+        """Versions of the export live below, as TensorFlow Serving wants them."""
+        return self.path / "saved_model"
+
+    @property
+    def report(self) -> Path:
+        return self.output / "reports" / self.name / "index.html"
+
+    def predictions_file(self, side: Side) -> Path:
+        return self.path / "predictions" / f"{side}.npz"
+
+    # --- life --------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, output: Path, name: str, *, exact: bool = False) -> RunFolder:
+        """Make a new folder; an existing run is never touched.
+
+        Args:
+            output: holds `models/` and `reports/`.
+            name: wished name; a number is appended when it is taken, unless `exact`.
+
+        Raises:
+            RunError: `exact` and the name is taken.
+            StorageError: the folder cannot be made.
+        """
+        for attempt in range(1, 1000):
+            path = output / "models" / (name if attempt == 1 else f"{name}-{attempt}")
+            if (output / "reports" / path.name).exists() and not exact:
+                continue
+            with storage_errors(output):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    if exact:
+                        raise RunError(
+                            "A run of this name exists and is never overwritten.",
+                            received=str(path),
+                            allowed="a new name",
+                            next_step=f"tl-app train --resume {path}   to continue it",
+                        ) from None
+                    continue
+            return cls(path, output)
+        raise RunError("A thousand runs of this name exist.", received=name)
+
+    @classmethod
+    def open(cls, reference: str | os.PathLike[str], output: Path) -> RunFolder:
+        """A run by its folder, or by its name below `output`/models.
+
+        Raises:
+            RunError: there is none, it is no run, or a newer tl_app wrote it.
+        """
+        direct, named = Path(reference), output / "models" / Path(reference).name
+        path = next((p for p in (direct, named) if (p / "run.json").is_file()), None)
+        if path is None:
+            known = sorted(p.parent.name for p in (output / "models").glob("*/run.json"))
+            raise RunError(
+                "There is no run here.",
+                received=str(reference),
+                allowed="a folder below models/ that tl-app train wrote"
+                + (f": {', '.join(known[-5:])}" if known else ""),
+                next_step="tl-app train FOLDER",
+            )
+        path = path.resolve()
+        run = cls(path, path.parent.parent if path.parent.name == "models" else output)
+        written = run.read_info().get("format")
+        if not isinstance(written, int) or written > RUN_FORMAT:
+            raise RunError(
+                "This run was written by a newer tl_app.",
+                received=f"{path}: format {written}",
+                allowed=f"format {RUN_FORMAT} or older",
+                next_step="pip install --upgrade tl_app",
+            )
+        return run
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing; released by the system if the process dies.
+
+        Raises:
+            RunError: another process trains this run now.
+        """
+        import fcntl
+
+        with storage_errors(self.path):
+            file = (self.path / ".lock").open("w")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    "Another process is working on this run.",
+                    received=str(self.path),
+                    next_step="wait for it, or stop it first",
+                ) from None
+            yield
+
+    def remove(self) -> None:
+        """Take the whole run away: only for a run that failed before it had anything to lose."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self.report.parent, ignore_errors=True)
+
+    # --- records -----------------------------------------------------------------------
+
+    def read_info(self) -> dict[str, Any]:
+        return read_json(self.info_file)
+
+    def update_info(self, **values: Any) -> None:
+        """Merge `values` into run.json (`status`, `seconds`, ...)."""
+        current = self.read_info() if self.info_file.exists() else {"format": RUN_FORMAT}
+        write_json(self.info_file, {**current, **values})
+
+    def write_dataset(self, dataset: Dataset, preprocessing: Preprocessing) -> None:
+        write_json(
+            self.dataset_file,
+            {**dataset.to_dict(), "preprocessing": preprocessing.to_dict()},
+        )
+
+    def read_dataset(self) -> Dataset:
+        return Dataset.from_dict(read_json(self.dataset_file))
+
+    def read_preprocessing(self) -> Preprocessing:
+        return Preprocessing.from_dict(read_json(self.dataset_file)["preprocessing"])
+
+    def read_split(self) -> Split:
+        return Split.from_dict(read_json(self.split_file))
+
+    def read_evaluation(self) -> Evaluation:
+        return Evaluation.from_dict(read_json(self.evaluation_file)["evaluation"])
+
+    def write_predictions(self, side: Side, predictions: Predictions) -> None:
+        write_arrays(
+            self.predictions_file(side),
+            {
+                "paths": np.array([os.fsencode(p) for p in predictions.paths], dtype=np.bytes_),
+                "y_true": predictions.y_true,
+                "probabilities": predictions.probabilities,
+                "class_names": np.array(predictions.class_names, dtype=np.str_),
+            },
+        )
+
+    def read_predictions(self, side: Side) -> Predictions:
+        arrays = read_arrays(self.predictions_file(side))
+        return Predictions(
+            paths=tuple(os.fsdecode(bytes(p)) for p in arrays["paths"]),
+            y_true=arrays["y_true"],
+            probabilities=arrays["probabilities"],
+            class_names=tuple(str(name) for name in arrays["class_names"]),
+        )
+
+
+def default_run_name(source: str, backbone: str, now: datetime | None = None) -> str:
+    """`<folder>-<backbone>-<UTC time>`, safe as a folder name."""
+    stamp = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+    stem = safe_name(Path(source.rstrip("/")).name or source, limit=30)
+    return f"{stem}-{safe_name(backbone, limit=24)}-{stamp}"

@@ -1,0 +1,168 @@
+"""Batches of one epoch: from kept activations, or streamed through augmentation.
+
+Every batch has the full size: the last one is filled up with repeated examples of weight
+zero, so that a step is traced once and every device gets its share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tl_app.config import Phase
+from tl_app.features.extract import picture_stream, view_seeds
+from tl_app.inputs.augment import mix_batch
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPlan:
+    """Which examples make up each batch.
+
+    Attributes:
+        rows: int64, shape (n_steps, batch_size), positions among the training examples.
+        real: bool, same shape; False where an example only fills up the last batch.
+    """
+
+    rows: np.ndarray
+    real: np.ndarray
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.rows)
+
+
+def steps_per_epoch(n_examples: int, batch_size: int) -> int:
+    """Batches that hold every example once, the last one filled up."""
+    return -(-n_examples // batch_size)
+
+
+def plan_epoch(n_examples: int, batch_size: int, *, seed: int, phase: int, epoch: int) -> EpochPlan:
+    """A new order for every epoch, the same for the same numbers."""
+    order = np.random.default_rng([seed, phase, epoch]).permutation(n_examples)
+    n_steps = steps_per_epoch(n_examples, batch_size)
+    filled = np.resize(order, n_steps * batch_size)
+    real = np.arange(n_steps * batch_size) < n_examples
+    return EpochPlan(filled.reshape(n_steps, -1), real.reshape(n_steps, -1))
+
+
+class BatchSource(Protocol):
+    """Where a phase's inputs come from."""
+
+    def inputs(self, plan: EpochPlan, epoch: int, first_step: int) -> Iterator[tf.Tensor]:
+        """The input of every step from `first_step` on."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptActivations:
+    """Activations at the boundary, shape (n_views, n_examples, ...); views are cycled."""
+
+    activations: np.ndarray
+
+    def inputs(self, plan: EpochPlan, epoch: int, first_step: int) -> Iterator[tf.Tensor]:
+        n_views = len(self.activations)
+        for rows in plan.rows[first_step:]:
+            views = (rows + epoch) % n_views
+            yield tf.constant(self.activations[views, rows].astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedPictures:
+    """Pictures augmented anew every epoch, for what cannot be kept.
+
+    Attributes:
+        pictures: uint8, shape (n_pictures, S, S, 3).
+        rows: int64, which of them are the training examples.
+        phase: its augmentation.
+        seed: of the changes.
+    """
+
+    pictures: np.ndarray
+    rows: np.ndarray
+    phase: Phase
+    seed: int
+
+    def inputs(self, plan: EpochPlan, epoch: int, first_step: int) -> Iterator[tf.Tensor]:
+        augmentation = self.phase.augmentation
+        return iter(
+            picture_stream(
+                self.pictures,
+                [self.rows[rows] for rows in plan.rows[first_step:]],
+                augmentation=augmentation if augmentation.changes_pictures else None,
+                view=epoch,
+                seed=self.seed,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Labels as the loss wants them.
+
+    Attributes:
+        labels: int64, shape (n_examples,), of the training examples.
+        class_weights: float64, shape (n_classes,), mean 1 over the training examples.
+        phase: label smoothing and mixing.
+        seed: of the mixing.
+    """
+
+    labels: np.ndarray
+    class_weights: np.ndarray
+    phase: Phase
+    seed: int
+
+    @property
+    def mixes(self) -> bool:
+        return self.phase.mixup_alpha > 0 or self.phase.cutmix_alpha > 0
+
+    def batch(
+        self, inputs: tf.Tensor, plan: EpochPlan, epoch: int, step: int
+    ) -> tuple[tf.Tensor, np.ndarray, np.ndarray]:
+        """Inputs (mixed where asked), targets (n, n_classes) and weights (n,), float32.
+
+        Weights are divided by the batch size, so that a plain sum of weighted losses is the
+        loss of the whole batch, however it is shared out over devices.
+        """
+        n_classes = len(self.class_weights)
+        targets = np.eye(n_classes, dtype=np.float32)[self.labels[plan.rows[step]]]
+        if self.mixes:
+            seed = view_seeds(np.array([step]), epoch, self.seed)[0]
+            inputs, mixed = mix_batch(
+                inputs,
+                tf.constant(targets),
+                tf.constant(seed),
+                self.phase.mixup_alpha,
+                self.phase.cutmix_alpha,
+            )
+            targets = mixed.numpy()
+        # Weighted after mixing: a mixed picture weighs what its two classes weigh.
+        weights = targets @ self.class_weights * plan.real[step] / plan.real[step].sum()
+        smoothing = self.phase.label_smoothing
+        targets = targets * (1.0 - smoothing) + smoothing / n_classes
+        return inputs, targets.astype(np.float32), weights.astype(np.float32)
+
+
+def class_weights(labels: np.ndarray, n_classes: int, setting: str) -> np.ndarray:
+    """One weight a class; the mean over the examples is 1.
+
+    Args:
+        labels: int64, training labels.
+        n_classes: columns.
+        setting: "balanced", "none", or "auto" (balanced where the largest class has more than
+            1.5 times the examples of the smallest).
+
+    Returns:
+        float64, shape (n_classes,).
+    """
+    counts = np.bincount(labels, minlength=n_classes).astype(np.float64)
+    present = counts > 0
+    balanced = setting == "balanced" or (
+        setting == "auto" and counts[present].max() > 1.5 * counts[present].min()
+    )
+    weights = np.ones(n_classes)
+    if balanced:
+        weights[present] = len(labels) / (present.sum() * counts[present])
+    return weights

@@ -1,0 +1,157 @@
+"""The classifier: a backbone, pooling, and a Dense head, and how it is taken apart to train."""
+
+from __future__ import annotations
+
+import importlib
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tl_app.backbones.blocks import Backbone, NTopBlocks, cut, layer_depths, set_trainable
+from tl_app.config import Config
+from tl_app.errors import RunError
+from tl_app.heads.linear import LinearHead
+
+BlockCount = NTopBlocks
+"""Blocks that train, from the top: a number, or "all"."""
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Layers built inside have this policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+class Classifier:
+    """A backbone with a head on its pooled features.
+
+    Attributes:
+        backbone: pixels (n, S, S, 3) float32 in 0..255 to a map or a vector.
+        pool: map to vector; float32 whatever the policy.
+        head: features float32 (n, n_features) to logits float32 (n, n_classes).
+    """
+
+    def __init__(self, backbone: Backbone, n_classes: int, config: Config) -> None:
+        self.backbone = backbone
+        output = backbone.model.output
+        self.pool = (
+            keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")
+            if len(output.shape) == 4
+            else keras.layers.Activation("linear", dtype="float32", name="pool")
+        )
+        self.head = _build_head(output.shape[-1], n_classes, config)
+
+    def probabilities(self) -> keras.Model:
+        """Pixels to probabilities, softmax in float32."""
+        logits = self.head(self.pool(self.backbone.model.output))
+        probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
+        return keras.Model(self.backbone.model.input, probabilities, name="classifier")
+
+    def parts(self, unfreeze: BlockCount) -> tuple[keras.Model | None, Callable]:
+        """What stays frozen below the boundary, and what runs above it.
+
+        Returns:
+            below: pixels to the boundary (None where the boundary is the pixels themselves).
+            above: boundary and `training` to logits; layers are shared with the classifier.
+        """
+        if unfreeze == 0:
+            below = keras.Model(self.backbone.model.input, self.pool(self.backbone.model.output))
+            return below, lambda x, training: self.head(x, training=training)
+        if unfreeze == "all" or unfreeze >= len(self.backbone.blocks):
+            whole = self.backbone.model
+            return None, lambda x, training: self.head(
+                self.pool(whole(x, training=training)), training=training
+            )
+        below, above = cut(self.backbone, unfreeze)
+        return below, lambda x, training: self.head(
+            self.pool(above(x, training=training)), training=training
+        )
+
+    def trainable(
+        self, unfreeze: BlockCount, layer_decay: float
+    ) -> tuple[list[keras.Variable], list[float]]:
+        """Make `unfreeze` blocks trainable; their variables with each one's update factor.
+
+        The head moves at the full rate, the block below it at `layer_decay` of it, and so on.
+        """
+        set_trainable(self.backbone, unfreeze)
+        depths = layer_depths(self.backbone)
+        variables = list(self.head.trainable_variables)
+        factors = [1.0] * len(variables)
+        for layer in self.backbone.model.layers:
+            for variable in layer.trainable_variables:
+                variables.append(variable)
+                factors.append(layer_decay ** (depths.get(layer.name, 0) + 1))
+        return variables, factors
+
+    def state_variables(self, unfreeze: BlockCount) -> list[keras.Variable]:
+        """Every variable that any phase up to `unfreeze` can change, dropout seeds included."""
+        variables, _ = self.trainable(unfreeze, 1.0)
+        seeds = [*self.head.non_trainable_variables, *self.backbone.model.non_trainable_variables]
+        known = {id(v) for v in variables}
+        return variables + [v for v in seeds if "seed_generator" in v.path and id(v) not in known]
+
+    def set_linear_head(self, solved: LinearHead) -> None:
+        """Put a solved head into the Dense layer."""
+        self.head.get_layer("logits").set_weights([solved.kernel, solved.bias])
+
+    def get_weights(self) -> list[np.ndarray]:
+        """All weights, in an order that another Classifier of the same shape accepts."""
+        return [*self.backbone.model.get_weights(), *self.head.get_weights()]
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        n_backbone = len(self.backbone.model.get_weights())
+        self.backbone.model.set_weights(weights[:n_backbone])
+        self.head.set_weights(weights[n_backbone:])
+
+
+def _build_head(n_features: int, n_classes: int, config: Config) -> keras.Model:
+    inputs = keras.Input((n_features,), dtype="float32", name="features")
+    x = inputs
+    for i, units in enumerate(config.head_hidden_units):
+        x = keras.layers.Dense(units, activation="relu", dtype="float32", name=f"hidden_{i}")(x)
+    # The rate is a phase's own (`set_dropout`); the layer exists where any phase drops.
+    highest = max(phase.dropout for phase in config.phases)
+    if highest > 0:
+        x = keras.layers.Dropout(highest, dtype="float32", seed=config.seed, name="dropout")(x)
+    logits = keras.layers.Dense(
+        n_classes,
+        dtype="float32",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=config.seed),
+        name="logits",
+    )(x)
+    return keras.Model(inputs, logits, name="head")
+
+
+def load_model(path: Path) -> keras.Model:
+    """A saved classifier: float32 pixels (n, S, S, 3) in 0..255 to probabilities.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    # Importing registers the layers that a saved backbone is made of.
+    importlib.import_module("tl_app.backbones.layers")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"The run's model cannot be loaded: {error}.",
+            received=str(path),
+            allowed="model.keras as tl-app train wrote it",
+        ) from error
+
+
+def set_dropout(head: keras.Model, rate: float) -> None:
+    """Give the head this phase's dropout, before its step is traced."""
+    for layer in head.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = rate

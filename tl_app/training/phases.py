@@ -1,0 +1,485 @@
+"""All phases of a run, one loop.
+
+Each phase starts from the best weights so far, and the best validation log-loss over all
+phases wins: fine-tuning can hurt, and then the solved head is what remains.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy.special import log_softmax
+
+from tl_app import interrupt
+from tl_app.config import Config, Phase
+from tl_app.errors import Interrupted, RunError
+from tl_app.features.extract import extract, picture_stream
+from tl_app.heads.linear import choose_l2, solve_linear_head
+from tl_app.progress import Reporter
+from tl_app.records import EpochRecord
+from tl_app.run import RunFolder
+from tl_app.training.batches import (
+    BatchSource,
+    KeptActivations,
+    StreamedPictures,
+    Targets,
+    class_weights,
+    plan_epoch,
+    steps_per_epoch,
+)
+from tl_app.training.checkpoint import Checkpoints, TrainingState
+from tl_app.training.classifier import BlockCount, Classifier, set_dropout
+from tl_app.training.decisions import Decisions, PhaseDecision
+from tl_app.training.hardware import Hardware
+from tl_app.training.optimizer import build_optimizer
+from tl_app.training.step import Forward, TrainStep
+from tl_app.training.trackers import Tracker
+
+MIN_GAIN = 1e-4
+"""A validation log-loss must fall by this much to count as better within a phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Pictures of the training and the validation side.
+
+    Attributes:
+        pictures: uint8, shape (n_pictures, S, S, 3), both sides.
+        labels: int64, shape (n_pictures,).
+        groups: int64, shape (n_pictures,), examples that never part.
+        train_rows, validation_rows: int64, positions among the pictures.
+        n_classes: columns of the logits.
+    """
+
+    pictures: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    train_rows: np.ndarray
+    validation_rows: np.ndarray
+    n_classes: int
+
+
+def highest_unfreeze(phases: Iterable[Phase]) -> BlockCount:
+    """The deepest boundary that any phase trains down to."""
+    counts = [phase.unfreeze for phase in phases]
+    return "all" if "all" in counts else max(counts)
+
+
+def _is_over(state: TrainingState, phase: Phase) -> bool:
+    """Asked before every epoch, so that a resumed run stops where the other would have."""
+    stale = phase.patience_epochs is not None and state.epochs_without_gain >= phase.patience_epochs
+    return stale or state.epoch >= phase.epochs
+
+
+class PhaseTrainer:
+    """Runs the phases of one run, from wherever its last checkpoint stands."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        data: TrainingData,
+        config: Config,
+        hardware: Hardware,
+        strategy: tf.distribute.Strategy,
+        folder: RunFolder,
+        trackers: Sequence[Tracker],
+        reporter: Reporter,
+    ) -> None:
+        self.classifier = classifier
+        self.data = data
+        self.config = config
+        self.hardware = hardware
+        self.strategy = strategy
+        self.folder = folder
+        self.trackers = trackers
+        self.reporter = reporter
+        self.checkpoints = Checkpoints(folder.checkpoints)
+        self.decisions = Decisions(folder)
+        self.variables = classifier.state_variables(highest_unfreeze(config.phases))
+        n_trainable = sum(int(np.prod(v.shape)) for v in self.variables if v.trainable)
+        self.decisions.record("trainable", {"n_parameters": n_trainable})
+        self.class_weights = class_weights(
+            data.labels[data.train_rows], data.n_classes, config.class_weights
+        )
+
+    def run(self) -> TrainingState:
+        """Train what is left to train; the classifier then holds the best weights.
+
+        Raises:
+            Interrupted: after saving, when a signal came.
+            RunError: the checkpoint is damaged.
+        """
+        state = self.checkpoints.restore_state()
+        if state is None:
+            state = TrainingState(batch_size=self.config.batch_size)
+            self.checkpoints.save(state, self.variables)
+        else:
+            self.checkpoints.restore_variables(self.variables)
+        for index in range(state.phase, len(self.config.phases)):
+            phase = self.config.phases[index]
+            if self.config.solver(phase) == "lbfgs":
+                state = self._solve(state, phase)
+            else:
+                state = self._descend(state, phase)
+            self.checkpoints.restore_best(state, self.variables)
+            state = replace(
+                state, phase=index + 1, epoch=0, step=0, sums=(0, 0, 0), epochs_without_gain=0
+            )
+            self.checkpoints.save(state, self.variables)
+        return state
+
+    # --- the head, solved --------------------------------------------------------------
+
+    def _solve(self, state: TrainingState, phase: Phase) -> TrainingState:
+        started = time.perf_counter()
+        data = self.data
+        features = self._features(phase)
+        labels = data.labels[data.train_rows]
+        groups = data.groups[data.train_rows]
+        n_views = len(features)
+        flat = features.reshape(n_views * len(labels), -1)
+        labels, groups = np.tile(labels, n_views), np.tile(groups, n_views)
+        weights = self.class_weights[labels]
+        l2 = phase.l2
+        if l2 == "auto":
+            l2, _ = choose_l2(
+                flat,
+                labels,
+                groups,
+                n_classes=data.n_classes,
+                weights=weights,
+                label_smoothing=phase.label_smoothing,
+                seed=self.config.seed,
+            )
+        head = solve_linear_head(
+            flat,
+            labels,
+            n_classes=data.n_classes,
+            l2=l2,
+            weights=weights,
+            label_smoothing=phase.label_smoothing,
+        )
+        self.classifier.set_linear_head(head)
+        logits = head.logits(flat)
+        loss = -np.mean(weights * log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
+        below, _ = self.classifier.parts(0)
+        held_out = self._kept(phase, below, self.data.validation_rows, "validation", np.float32)
+        record = self._record(
+            state,
+            phase,
+            epoch=1,
+            logits=head.logits(held_out[0]),
+            train_loss=float(loss),
+            train_accuracy=float((logits.argmax(axis=1) == labels).mean()),
+            learning_rate=0.0,
+            started=started,
+        )
+        self.reporter.message(
+            f"Phase '{phase.name}': linear head solved, L2 {l2:.2g}; validation log-loss "
+            f"{record.validation_log_loss:.4f}, accuracy {record.validation_accuracy:.1%}"
+        )
+        state = replace(state, history=(*state.history, record))
+        return self._keep_if_best(state, record)
+
+    def _features(self, phase: Phase) -> np.ndarray:
+        """float32, shape (1 + n_views, n_train, n_features): the plain view comes first."""
+        below, _ = self.classifier.parts(0)
+        rows = self.data.train_rows
+        plain = self._kept(phase, below, rows, "train", np.float32)
+        if not (phase.views and phase.augmentation.changes_pictures):
+            return plain
+        views = self._kept(phase, below, rows, "views", np.float32, n_views=phase.views)
+        return np.concatenate([plain, views])
+
+    # --- gradient descent --------------------------------------------------------------
+
+    def _descend(self, state: TrainingState, phase: Phase) -> TrainingState:
+        while True:
+            try:
+                return self._descend_with(state, phase)
+            except tf.errors.ResourceExhaustedError as error:
+                halved = state.batch_size // 2
+                if halved < len(self.hardware.devices):
+                    raise RunError(
+                        "The device's memory is too small for a single picture a device.",
+                        received=f"batch_size {state.batch_size}",
+                        allowed="a smaller picture or fewer unfrozen blocks",
+                        next_step="tl-app train ... --image-size 160 --set phases.1.unfreeze=1",
+                    ) from error
+                self.reporter.warn(
+                    f"The device ran out of memory with {state.batch_size} pictures a batch; "
+                    f"phase '{phase.name}' starts again with {halved}."
+                )
+                # Back to the start of the phase: the schedule counts steps of one size.
+                self.checkpoints.restore_best(state, self.variables)
+                state = replace(
+                    state,
+                    batch_size=halved,
+                    epoch=0,
+                    step=0,
+                    sums=(0, 0, 0),
+                    epochs_without_gain=0,
+                    history=tuple(r for r in state.history if r.phase != phase.name),
+                )
+                self.checkpoints.save(state, self.variables)
+
+    def _descend_with(self, state: TrainingState, phase: Phase) -> TrainingState:
+        data, classifier = self.data, self.classifier
+        set_dropout(classifier.head, phase.dropout)
+        decision = self._decide(phase)
+        # Streamed pictures run through the frozen part too, in the same graph.
+        streamed = decision.source == "streamed"
+        below, above = classifier.parts("all" if streamed else phase.unfreeze)
+        source, validation = self._sources(phase, decision, below)
+        n_steps = steps_per_epoch(len(data.train_rows), state.batch_size)
+        with self.strategy.scope():
+            variables, factors = classifier.trainable(phase.unfreeze, phase.layer_decay)
+            optimizer = build_optimizer(
+                phase,
+                variables,
+                factors,
+                steps_per_epoch=n_steps,
+                precision=self.hardware.precision,
+            )
+        if state.epoch or state.step:
+            self.checkpoints.restore_optimizer(optimizer.variables)
+        kernels = [v for v in classifier.head.trainable_variables if len(v.shape) > 1]
+        step = TrainStep(above, variables, kernels, optimizer, self.strategy, phase)
+        forward = Forward(above)
+        targets = Targets(
+            data.labels[data.train_rows], self.class_weights, phase, self._phase_seed(phase)
+        )
+        self._announce(phase, decision, variables, n_steps, state)
+
+        phase_best = min(
+            (r.validation_log_loss for r in state.history if r.phase == phase.name),
+            default=float("inf"),
+        )
+        while not _is_over(state, phase):
+            epoch = state.epoch
+            started = time.perf_counter()
+            state = self._epoch(state, phase, epoch, n_steps, source, targets, step, optimizer)
+            loss, correct, count = state.sums
+            if not np.isfinite(loss):
+                self.reporter.warn(
+                    f"Phase '{phase.name}' diverged in epoch {epoch + 1} and ends here; the best "
+                    f"weights so far are kept. A learning_rate below {phase.learning_rate:g} helps."
+                )
+                break
+            record = self._record(
+                state,
+                phase,
+                epoch=epoch + 1,
+                logits=forward(validation()),
+                train_loss=loss / n_steps,
+                train_accuracy=None if targets.mixes else correct / count,
+                learning_rate=float(optimizer.learning_rate),
+                started=started,
+            )
+            gained = record.validation_log_loss < phase_best - MIN_GAIN
+            phase_best = min(phase_best, record.validation_log_loss)
+            state = replace(
+                state,
+                epoch=epoch + 1,
+                step=0,
+                sums=(0.0, 0.0, 0.0),
+                history=(*state.history, record),
+                epochs_without_gain=0 if gained else state.epochs_without_gain + 1,
+            )
+            state = self._keep_if_best(state, record, optimizer.variables)
+            self.reporter.message(
+                f"  epoch {epoch + 1}/{phase.epochs}: loss {record.train_loss:.4f}, validation "
+                f"log-loss {record.validation_log_loss:.4f}, accuracy "
+                f"{record.validation_accuracy:.1%}{' (best so far)' if record.is_best else ''}"
+            )
+        if state.epoch < phase.epochs:
+            self.reporter.message(f"  phase '{phase.name}' ends after {state.epoch} epochs")
+        return state
+
+    def _epoch(
+        self,
+        state: TrainingState,
+        phase: Phase,
+        epoch: int,
+        n_steps: int,
+        source: BatchSource,
+        targets: Targets,
+        step: TrainStep,
+        optimizer: keras.optimizers.Optimizer,
+    ) -> TrainingState:
+        """The steps of one epoch, from `state.step` on; saves and raises when a signal came."""
+        plan = plan_epoch(
+            len(self.data.train_rows),
+            state.batch_size,
+            seed=self.config.seed,
+            phase=self.config.phases.index(phase),
+            epoch=epoch,
+        )
+        loss, correct, count = state.sums
+        title = f"{phase.name} {epoch + 1}/{phase.epochs}"
+        with (
+            interrupt.deferred(),
+            self.reporter.bar(title, len(self.data.train_rows), "images") as bar,
+        ):
+            bar.advance(int(plan.real[: state.step].sum()))
+            inputs = source.inputs(plan, epoch, state.step)
+            for number, batch in enumerate(inputs, start=state.step):
+                step_loss, step_correct = step(*targets.batch(batch, plan, epoch, number))
+                n_real = int(plan.real[number].sum())
+                loss, correct, count = loss + step_loss, correct + step_correct, count + n_real
+                state = replace(state, step=number + 1, sums=(loss, correct, count))
+                bar.advance(n_real, note=f"loss {loss / (number + 1):.4f}")
+                signal_number = interrupt.requested()
+                if signal_number is not None:
+                    self.checkpoints.save(state, self.variables, optimizer.variables)
+                    raise Interrupted(signal_number)
+        return state
+
+    # --- what a phase stands on --------------------------------------------------------
+
+    def _decide(self, phase: Phase) -> PhaseDecision:
+        below, _ = self.classifier.parts(phase.unfreeze)
+        boundary = None if below is None else tuple(below.output.shape[1:])
+        n_views = phase.views if phase.augmentation.changes_pictures else 1
+        return self.decisions.for_phase(
+            phase, boundary, n_views, len(self.data.train_rows), len(self.data.validation_rows)
+        )
+
+    def _sources(self, phase: Phase, decision: PhaseDecision, below: keras.Model | None):
+        """Training inputs, and a function that yields validation inputs."""
+        data = self.data
+        if below is None:
+            source: BatchSource = StreamedPictures(
+                data.pictures, data.train_rows, phase, self._phase_seed(phase)
+            )
+        else:
+            dtype = np.dtype(decision.dtype).type
+            augmented = phase.augmentation.changes_pictures
+            kept = self._kept(
+                phase,
+                below,
+                data.train_rows,
+                "views" if augmented else "train",
+                dtype,
+                n_views=decision.n_views if augmented else 0,
+            )
+            source = KeptActivations(kept)
+        batch = self.hardware.extraction_batch
+        rows = data.validation_rows
+        batches = [rows[i : i + batch] for i in range(0, len(rows), batch)]
+        if below is None:
+            return source, lambda: picture_stream(
+                data.pictures, batches, augmentation=None, view=0, seed=0
+            )
+        held_out = self._kept(phase, below, rows, "validation", np.dtype(decision.dtype).type)[0]
+        return source, lambda: [
+            tf.constant(held_out[i : i + batch].astype(np.float32))
+            for i in range(0, len(rows), batch)
+        ]
+
+    def _kept(
+        self,
+        phase: Phase,
+        below: keras.Model,
+        rows: np.ndarray,
+        what: str,
+        dtype: type,
+        n_views: int = 0,
+    ) -> np.ndarray:
+        """Activations at the boundary; views of a phase are its own, plain ones are shared."""
+        owner = phase.name if n_views else "plain"
+        path = self.folder.work / f"{owner}-{what}-{phase.unfreeze}-{np.dtype(dtype).name}.npy"
+        return extract(
+            below,
+            self.data.pictures,
+            path,
+            dtype=dtype,
+            batch_size=self.hardware.extraction_batch,
+            title=f"Running the frozen part ({what})",
+            reporter=self.reporter,
+            rows=rows,
+            augmentation=phase.augmentation if n_views else None,
+            n_views=n_views,
+            seed=self._phase_seed(phase),
+        )
+
+    def _phase_seed(self, phase: Phase) -> int:
+        return self.config.seed * 1009 + self.config.phases.index(phase) * 31 + 1
+
+    # --- records -----------------------------------------------------------------------
+
+    def _record(
+        self,
+        state: TrainingState,
+        phase: Phase,
+        *,
+        epoch: int,
+        logits: np.ndarray,
+        train_loss: float,
+        train_accuracy: float | None,
+        learning_rate: float,
+        started: float,
+    ) -> EpochRecord:
+        labels = self.data.labels[self.data.validation_rows]
+        log_p = log_softmax(logits.astype(np.float64), axis=1)
+        log_loss = float(-log_p[np.arange(len(labels)), labels].mean())
+        record = EpochRecord(
+            phase=phase.name,
+            epoch=epoch,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            validation_log_loss=log_loss,
+            validation_accuracy=float((logits.argmax(axis=1) == labels).mean()),
+            learning_rate=learning_rate,
+            seconds=time.perf_counter() - started,
+            is_best=log_loss < state.best_loss,
+        )
+        for tracker in self.trackers:
+            tracker.log(len(state.history), record)
+        return record
+
+    def _keep_if_best(
+        self,
+        state: TrainingState,
+        record: EpochRecord,
+        optimizer: Sequence[keras.Variable] = (),
+    ) -> TrainingState:
+        if record.is_best:
+            state = replace(state, best_loss=record.validation_log_loss)
+            state = self.checkpoints.save_best(state, record.phase, record.epoch, self.variables)
+        self.checkpoints.save(state, self.variables, optimizer)
+        return state
+
+    def _announce(
+        self,
+        phase: Phase,
+        decision: PhaseDecision,
+        variables: Sequence[keras.Variable],
+        n_steps: int,
+        state: TrainingState,
+    ) -> None:
+        n_parameters = sum(int(np.prod(v.shape)) for v in variables)
+        blocks = self.classifier.backbone.blocks
+        if phase.unfreeze == 0:
+            what = "head"
+        elif phase.unfreeze == "all":
+            what = f"head and all {len(blocks)} blocks"
+        else:
+            names = ", ".join(block.name for block in blocks[-phase.unfreeze :])
+            what = f"head and blocks {names} of {len(blocks)}"
+        lowest = phase.learning_rate * phase.layer_decay ** (
+            len(blocks) if phase.unfreeze == "all" else phase.unfreeze
+        )
+        rates = f"{phase.learning_rate:g}" + (
+            f" (lowest block {lowest:.2g})" if lowest != phase.learning_rate else ""
+        )
+        self.reporter.message(
+            f"Phase '{phase.name}': {what} ({n_parameters:,} parameters), learning rate {rates}, "
+            f"{phase.schedule}, up to {phase.epochs} epochs of {n_steps} steps of "
+            f"{state.batch_size}; {decision.describe()}; {self.hardware.describe()}"
+        )

@@ -1,0 +1,125 @@
+"""Where learning curves go besides the run's own history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from tl_app.config import Config
+from tl_app.errors import ConfigError
+from tl_app.records import EpochRecord
+from tl_app.run import RunFolder
+
+METRICS = (
+    "train_loss",
+    "train_accuracy",
+    "validation_log_loss",
+    "validation_accuracy",
+    "learning_rate",
+)
+
+
+class Tracker(Protocol):
+    """Is told of every epoch."""
+
+    def log(self, step: int, record: EpochRecord) -> None:
+        """`step` counts epochs over all phases, from 0."""
+
+    def close(self) -> None:
+        """Write out what is pending."""
+
+
+def _metrics(record: EpochRecord) -> dict[str, float]:
+    values = asdict(record)
+    return {
+        name: float(values[name])
+        for name in METRICS
+        if values[name] is not None and math.isfinite(values[name])
+    }
+
+
+class TensorBoard:
+    """Event files below the run; `tensorboard --logdir models` shows all runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def log(self, step: int, record: EpochRecord) -> None:
+        with self._writer.as_default():
+            for name, value in _metrics(record).items():
+                tf.summary.scalar(name, value, step=step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run of Weights & Biases, of the same name; a resumed one goes on."""
+
+    def __init__(self, folder: RunFolder, config: Mapping[str, Any]) -> None:
+        import wandb
+
+        self._run = wandb.init(
+            project="tl_app",
+            id=folder.name,
+            name=folder.name,
+            dir=str(folder.path),
+            config=dict(config),
+            resume="allow",
+        )
+
+    def log(self, step: int, record: EpochRecord) -> None:
+        self._run.log({**_metrics(record), "phase": record.phase}, step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class MLflow:
+    """A run of MLflow, where MLFLOW_TRACKING_URI says."""
+
+    def __init__(self, folder: RunFolder, config: Mapping[str, Any]) -> None:
+        import mlflow
+
+        self._mlflow = mlflow
+        mlflow.set_experiment("tl_app")
+        mlflow.start_run(run_name=folder.name)
+        mlflow.log_params({key: str(value)[:500] for key, value in config.items()})
+
+    def log(self, step: int, record: EpochRecord) -> None:
+        self._mlflow.log_metrics(_metrics(record), step=step)
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+def build_trackers(config: Config, folder: RunFolder) -> list[Tracker]:
+    """The trackers that the configuration names.
+
+    Raises:
+        ConfigError: one of them is not installed.
+    """
+    values = config.model_dump(mode="json")
+    trackers: list[Tracker] = []
+    for name in config.trackers:
+        try:
+            if name == "tensorboard":
+                trackers.append(TensorBoard(folder.tensorboard))
+            elif name == "wandb":
+                trackers.append(WeightsAndBiases(folder, values))
+            else:
+                trackers.append(MLflow(folder, values))
+        except ImportError as error:
+            raise ConfigError(
+                f"The tracker '{name}' is not installed.",
+                received=f"trackers: {', '.join(config.trackers)}",
+                allowed="tensorboard, or an extra",
+                next_step=f"pip install 'tl_app[{name}]'",
+            ) from error
+    return trackers
