@@ -71,7 +71,7 @@ def _free_mb(path: Path) -> int:
     return shutil.disk_usage(existing).free // 2**20
 
 
-def write_atomic(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write` on a temporary file beside `path`, sync it, then rename it to `path`.
 
     Raises:
@@ -97,7 +97,7 @@ def write_json(path: Path, values: Any) -> None:
     """Atomically write `values` as UTF-8 JSON."""
     text = json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False)
     # Lone surrogates stand for bytes of file names that are not UTF-8.
-    write_atomic(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")) and None)
+    write_atomic(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
 
 
 def read_json(path: Path) -> Any:

@@ -50,3 +50,25 @@ def write_feature_vector(folder: Path, *, size: int | None = 32, n_features: int
         vector.__call__.get_concrete_function(images, training=training)
     tf.saved_model.save(vector, str(folder))
     return folder
+
+
+def enliven(model, seed: int = 0) -> None:
+    """Random weights with which a deep model neither dies out nor grows without bounds.
+
+    With Keras's initial values a deep network's output is nearly constant, so that two
+    different models could pass for equal.
+    """
+    random = np.random.default_rng(seed)
+    for variable in model.weights:
+        shape, word = tuple(variable.shape), variable.path.rsplit("/", 1)[-1]
+        if "kernel" in word:
+            depthwise = "depthwise" in variable.path and len(shape) == 4
+            fan_in = int(np.prod(shape[:2] if depthwise else shape[:-1]))
+            values = random.normal(0, np.sqrt(2 / max(fan_in, 1)), shape)
+        elif word in ("gamma", "moving_variance", "variance"):
+            values = random.uniform(0.6, 1.4, shape)
+        elif word == "count":
+            continue
+        else:
+            values = random.normal(0, 0.1, shape)
+        variable.assign(values.astype("float32"))

@@ -72,7 +72,5 @@ def test_registry_and_status_need_no_tensorflow() -> None:
         "assert s['efficientnet_lite0'] == 'here', s; "
         "print([m for m in ('tensorflow', 'keras', 'tensorflow_hub') if m in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr

@@ -213,9 +213,7 @@ def test_every_truncation_is_refused(tmp_path) -> None:
 @given(data=st.data())
 def test_damaged_files_give_tensors_or_a_weights_error(data, tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("pth")
-    content = bytearray(
-        write_pth(folder / "x.pth", {"a": np.ones((2, 3), "float32")}).read_bytes()
-    )
+    content = bytearray(write_pth(folder / "x.pth", {"a": np.ones((2, 3), "float32")}).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (folder / "y.pth").write_bytes(content)
@@ -224,6 +222,11 @@ def test_damaged_files_give_tensors_or_a_weights_error(data, tmp_path_factory) -
     except WeightsError:
         return
     assert all(isinstance(array, np.ndarray) for array in read.values())
+
+
+def test_odd_text_in_a_name_is_refused_without_a_warning(tmp_path) -> None:
+    (tmp_path / "x.pth").write_bytes(b"\x80\x02c\\onfig\nname\n.")
+    refused(tmp_path / "x.pth", "invalid escape")
 
 
 def test_lies_about_storages_are_refused(tmp_path) -> None:
@@ -242,7 +245,10 @@ def test_lies_about_storages_are_refused(tmp_path) -> None:
     refused(write_raw(path, {"a": tensor(storage, (2**40,), (0,))}, ["0"], good), "larger")
     refused(write_raw(path, {"a": tensor(storage, (-1,), (1,))}, ["0"], good), "unknown way")
     refused(write_raw(path, {"a": 3}, [], b""), "no table")
-    clash = {"a": tensor(storage, (4,), (1,)), "b": tensor(Storage("IntStorage", "0", 4), (4,), (1,))}
+    clash = {
+        "a": tensor(storage, (4,), (1,)),
+        "b": tensor(Storage("IntStorage", "0", 4), (4,), (1,)),
+    }
     refused(write_raw(path, clash, ["0"], good), "share a key")
 
 

@@ -70,7 +70,7 @@ def left(folder) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("digest", [SHA256, MD5, None])
+@pytest.mark.parametrize("digest", [SHA256, MD5, None], ids=["SHA-256", "MD5", "none"])
 def test_a_download_lands_in_the_cache_and_is_used_again(server, reporter, digest) -> None:
     spec = spec_at(f"{server}/file", digest)
     assert status(spec) == "missing"
@@ -94,6 +94,7 @@ def test_a_download_lands_in_the_cache_and_is_used_again(server, reporter, diges
         ("stalls", SHA256, "no answer within 0.5 s"),
         ("silent", SHA256, "no answer within 0.5 s"),
     ],
+    ids=["wrong SHA-256", "wrong MD5", "missing", "breaks", "stalls", "silent"],
 )
 def test_a_failed_download_leaves_nothing(
     server, reporter, monkeypatch, path, digest, reason

@@ -38,7 +38,7 @@ def test_bad_files_are_set_aside_and_harm_no_other(classifier, files, recorded, 
     bad = {
         "empty.jpg": b"",
         "page.jpg": b"<!DOCTYPE html><html><body>not here</body></html>",
-        "cut.jpg": whole[: len(whole) // 2],
+        "cut.jpg": whole[:-100],
         "cut.png": files[6].read_bytes()[:-30],
     }
     for name, content in bad.items():
@@ -56,6 +56,11 @@ def test_bad_files_are_set_aside_and_harm_no_other(classifier, files, recorded, 
     kinds = {entry.path.rpartition("/")[2]: entry.kind for entry in set_aside}
     assert kinds["empty.jpg"] == "empty"
     assert kinds["missing.jpg"] == "missing"
+    reason = next(entry.reason for entry in set_aside if entry.path == str(spoilt[2]))
+    assert reason == (
+        "It is cut off or damaged (jpeg::Uncompress failed. Invalid JPEG data or crop window); "
+        "copy or export it again."
+    )
 
 
 def test_a_row_that_fails_in_the_graph_is_found_among_many(classifier, files, recorded):

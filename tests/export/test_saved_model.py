@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.backbones.helpers import write_feature_vector
+from tl_app.backbones.loading import load_backbone
 from tl_app.errors import ConfigError, StorageError
 from tl_app.export.assets import decode_name, encode_name, read_facts, unescape_label
 from tl_app.export.saved_model import write_saved_model
 from tl_app.inputs.files import read_encoded
+from tl_app.progress import SilentReporter
 
 FRESH_PROCESS = """
 import sys
@@ -38,7 +43,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def signatures(classifier):
-    return classifier._signatures
+    return classifier.signatures
 
 
 def encoded(files):
@@ -174,3 +179,18 @@ def test_shapes_that_do_not_fit_are_refused(tmp_path, model, preprocessing, clas
     with pytest.raises(ValueError, match="the preprocessing gives"):
         write_saved_model(model, larger, class_names, tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backbone_from_a_hub_is_carried_along(tmp_path, preprocessing, pixels):
+    """Its variables belong to a loaded SavedModel, not to Keras, and it may be gone later."""
+    folder = write_feature_vector(tmp_path / "vector")
+    backbone = load_backbone(f"hub:{folder}", image_size_px=32, reporter=SilentReporter())
+    head = keras.layers.Dense(3, activation="softmax")(backbone.model.output)
+    hub_model = keras.Model(backbone.model.input, head)
+    expected = np.asarray(hub_model(pixels, training=False))
+    version = write_saved_model(hub_model, preprocessing, ("a", "b", "c"), tmp_path / "export")
+    shutil.rmtree(folder)
+    signature = tf.saved_model.load(str(version)).signatures["predict_tensor"]
+    answer = signature(pixels=tf.constant(pixels))["probabilities"].numpy()
+    assert np.abs(answer - expected).max() < 1e-6
+    assert np.ptp(expected, axis=0).max() > 1e-3

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ import json, os, sys
 from pathlib import Path
 import keras
 import tensorflow as tf
-from tl_app.errors import StorageError
+from tl_app.errors import RunError, StorageError
 from tl_app.export import graph
 from tl_app.export.saved_model import write_saved_model
-from tl_app.export.versions import MODEL_FILE
+from tl_app.export.versions import MODEL_FILE, find_version
 from tl_app.records import Preprocessing
 
 graph.build_preprocess = lambda preprocessing: lambda encoded: tf.zeros((32, 32, 3))
@@ -59,11 +60,18 @@ if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-print(json.dumps([export(home / "second"), export(foreign), export(foreign / "below")]))
+closed = Path(sys.argv[3])
+places = (home / "second", foreign, foreign / "below", closed, closed / "below")
+answers = [export(place) for place in places]
+try:
+    find_version(closed)
+except RunError as error:
+    answers.append(error.problem)
+print(json.dumps(answers))
 """
 
 
-def run(script: str, *arguments: object, prefix: tuple[str, ...] = ()) -> list[dict]:
+def run(script: str, *arguments: object, prefix: tuple[str, ...] = ()) -> list:
     done = subprocess.run(
         [*prefix, sys.executable, "-c", PROLOGUE + script, *map(str, arguments)],
         capture_output=True,
@@ -89,26 +97,28 @@ def test_a_disk_that_fills_at_any_point_is_told_and_left_empty(tmp_path):
 
 
 @pytest.fixture
-def reachable_folder(tmp_path_factory):
-    """A folder that every user can walk to; pytest's own are closed to others."""
-    folder = tmp_path_factory.mktemp("open")
-    closed = [p for p in (folder, *folder.parents) if p.stat().st_uid == os.getuid()]
-    before = [(p, p.stat().st_mode) for p in closed if not p.stat().st_mode & 0o001]
-    for path, mode in before:
-        path.chmod(mode | 0o011)
-    yield folder
-    for path, mode in before:
-        path.chmod(mode)
+def reachable_folder():
+    """A folder that every user can walk to; pytest closes its own to others, again and again."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
-def test_a_folder_that_cannot_be_written_is_told(reachable_folder):
-    home, foreign = reachable_folder / "home", reachable_folder / "foreign"
+def test_folders_of_somebody_else_are_told(reachable_folder):
+    home, foreign, closed = (reachable_folder / name for name in ("home", "foreign", "closed"))
     home.mkdir()
     foreign.mkdir(mode=0o555)
-    own, direct, below = run(FOREIGN_FOLDER, home, foreign)
+    (closed / "1").mkdir(parents=True)
+    (closed / "1" / "saved_model.pb").write_bytes(b"")
+    closed.chmod(0o000)
+    own, direct, below, shut, within_shut, loaded = run(FOREIGN_FOLDER, home, foreign, closed)
     assert own == {"error": None, "complete": True}
-    for answer in (direct, below):
+    for answer in (direct, below, shut, within_shut):
         assert answer["error"] == "The folder cannot be written."
         assert answer["next"] == "name another DEST"
     assert direct["received"] == str(foreign)
+    assert loaded == "This user may not read the folder."
+    closed.chmod(0o700)
     assert list(foreign.iterdir()) == []
+    assert [path.name for path in closed.iterdir()] == ["1"]

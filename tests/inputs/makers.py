@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -17,24 +17,15 @@ from tl_app.inputs.decode import decode_oriented
 COLOUR_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
-@functools.cache
-def _traced(max_pixels: int | None):
-    return tf.function(
-        lambda encoded: decode_oriented(encoded, max_pixels),
-        input_signature=[tf.TensorSpec([], tf.string)],
-        autograph=False,
-    )
-
-
 def decode(encoded: bytes, max_pixels: int | None = None) -> tuple[np.ndarray, int]:
     """Levels and bits, by the graph."""
-    levels, bits, _ = _traced(max_pixels)(tf.constant(encoded))
+    levels, bits, _ = decode_oriented(tf.constant(encoded), max_pixels)
     assert levels.dtype == tf.uint16
     return levels.numpy(), int(bits)
 
 
 def orientation_of(encoded: bytes) -> int:
-    return int(_traced(None)(tf.constant(encoded))[2])
+    return int(decode_oriented(tf.constant(encoded))[2])
 
 
 def noise(height: int, width: int, channels: int = 3, *, seed: int = 0) -> np.ndarray:
@@ -131,7 +122,9 @@ def bmp(
     return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + header + tables + body
 
 
-def tiff(levels: np.ndarray, *, photometric: int, orientation: int = 1, order: str = "<") -> bytes:
+def tiff(
+    levels: np.ndarray, *, photometric: int, orientation: int = 1, order: Literal["<", ">"] = "<"
+) -> bytes:
     """An uncompressed TIFF of uint8 or uint16 levels, shape (h, w, channels)."""
     height, width, channels = levels.shape
     bits = 8 * levels.dtype.itemsize

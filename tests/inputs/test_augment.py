@@ -21,7 +21,7 @@ SIZE = 40
 PICTURE = tf.constant(smooth(SIZE, SIZE), tf.float32)
 
 SINGLE = {
-    "flip_horizontal": Augmentation(),
+    "flip_horizontal": Augmentation(flip_horizontal=True),
     "flip_vertical": Augmentation(flip_horizontal=False, flip_vertical=True),
     "crop": Augmentation(flip_horizontal=False, crop_min_area=0.3),
     "rotation": Augmentation(flip_horizontal=False, rotation_degrees=25),
@@ -33,6 +33,7 @@ SINGLE = {
     "erasing": Augmentation(flip_horizontal=False, erasing_probability=0.7),
 }
 EVERYTHING = Augmentation(
+    flip_horizontal=True,
     flip_vertical=True,
     crop_min_area=0.5,
     rotation_degrees=20,

@@ -54,7 +54,7 @@ def test_opaque_png_equals_pillow(size, mode):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_rgba_png_lies_on_white(size):
-    pixels = noise(*size, 4)
+    pixels = noise(size[0], size[1], 4)
     levels, bits = decode(save(pixels, "PNG"))
     assert bits == 8
     np.testing.assert_array_equal(levels, on_white(pixels))
@@ -221,7 +221,7 @@ def test_animated_gif_gives_its_first_frame(n_frames):
 @pytest.mark.parametrize("lossless", [False, True])
 @pytest.mark.parametrize("channels", [3, 4])
 def test_webp_equals_pillow(size, lossless, channels):
-    encoded = save(noise(*size, channels), "WEBP", lossless=lossless, exact=True)
+    encoded = save(noise(size[0], size[1], channels), "WEBP", lossless=lossless, exact=True)
     np.testing.assert_array_equal(decode(encoded)[0], on_white(rgba(encoded)))
 
 
@@ -320,7 +320,7 @@ def test_fragments_raise(encoded):
 def test_the_limit_of_pixels_holds_in_the_graph(kind):
     encoded = save(noise(20, 30), kind)
     assert decode(encoded, 600)[0].shape == (20, 30, 3)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 599 pixels"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more pixels than 599"):
         decode(encoded, 599)
 
 
@@ -332,11 +332,11 @@ def test_the_limit_of_pixels_reads_every_webp_header(channels, lossless, n_frame
     more = {"save_all": True, "append_images": frames[1:]} if n_frames > 1 else {}
     encoded = save(frames[0], "WEBP", lossless=lossless, **more)
     assert decode(encoded, 600)[0].shape == (20, 30, 3)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 599 pixels"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more pixels than 599"):
         decode(encoded, 599)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP"]))
 def test_damaged_bytes_decode_or_raise_and_nothing_else(data, kind):
     encoded = bytearray(save(noise(12, 12), kind))

@@ -91,7 +91,7 @@ def test_exif_in_the_pixels_is_not_read():
     assert int(read_orientation(tf.constant(encoded))) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.binary(min_size=1, max_size=120))
 @example(b"\xff\xd8\xff\xe1\x00\x00")
 @example(b"\xff\xd8\xff\xe1\xff\xffExif\0\0")
@@ -100,7 +100,7 @@ def test_any_bytes_give_an_orientation(data):
     assert int(read_orientation(tf.constant(data))) in range(1, 9)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), min_size=1, max_size=4),
     orientation=st.integers(1, 8),

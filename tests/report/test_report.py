@@ -146,6 +146,11 @@ def test_any_class_name_gives_a_sound_figure(names):
     assert_sound_figure(page)
 
 
+def test_dollar_signs_are_no_mathematics():
+    figure = matrix_svg(np.eye(2, dtype=int), ["$x^2$", "$$"], name="m", show="counts", title="")
+    assert str(figure).count(">$x^2$</text>") == 2
+
+
 def assert_sound_figure(page: Page) -> None:
     assert page.open == []
     assert "script" not in page.tags

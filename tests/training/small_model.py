@@ -12,14 +12,15 @@ from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
 from tl_app.training.classifier import Classifier, dtype_policy
 from tl_app.training.hardware import Hardware
-from tl_app.training.phases import PhaseTrainer, TrainingData
+from tl_app.training.phase_inputs import TrainingData
+from tl_app.training.phases import PhaseTrainer
 
 SIZE = 16
 N_TRAIN = 21
 """Not a multiple of the batch: the last batch is filled up."""
 
 
-def build_backbone() -> Backbone:
+def build_backbone(drop: float = 0.1) -> Backbone:
     """Three blocks: conv, BatchNormalization, relu, dropout."""
     keras.utils.set_random_seed(3)
     inputs = keras.Input((SIZE, SIZE, 3))
@@ -29,7 +30,7 @@ def build_backbone() -> Backbone:
         x = keras.layers.Conv2D(6, 3, 2, padding="same", name=f"{name}conv")(x)
         x = keras.layers.BatchNormalization(name=f"{name}bn")(x)
         x = keras.layers.ReLU(name=f"{name}relu")(x)
-        x = keras.layers.Dropout(0.1, seed=block, name=f"{name}out")(x)
+        x = keras.layers.Dropout(drop, seed=block, name=f"{name}out")(x)
     model = keras.Model(inputs, x)
     random = np.random.default_rng(0)
     for layer in model.layers:
@@ -75,19 +76,22 @@ def tune_phase(**values) -> Phase:
     return Phase(**{**defaults, **values})
 
 
-def make_trainer(
+def build_trainer(
     folder: RunFolder,
     *phases: Phase,
     reporter=None,
     trackers=(),
     precision: str = "float32",
+    devices: tuple[str, ...] = ("CPU:0",),
+    drop: float = 0.1,
     **settings,
 ) -> PhaseTrainer:
+    """A trainer of the small model with its own backbone, as a new process would have it."""
     config = Config(phases=phases, batch_size=8, **settings)
-    hardware = Hardware(("CPU:0",), precision, 8)
+    hardware = Hardware(devices, precision, 8)
     strategy = hardware.build_strategy()
     with strategy.scope(), dtype_policy(precision):
-        classifier = Classifier(build_backbone(), 3, config)
+        classifier = Classifier(build_backbone(drop), 3, config)
     return PhaseTrainer(
         classifier,
         make_data(),

@@ -12,7 +12,7 @@ from PIL import Image
 from tl_app.errors import UnusablePicture
 from tl_app.evaluation.learning import fit_verdict
 from tl_app.inputs.files import read_encoded
-from tl_app.inputs.preprocess import build_preprocess
+from tl_app.inputs.pictures import traced_preprocess
 from tl_app.records import EpochRecord, Preprocessing
 from tl_app.report.build import ReportContents, render_report
 from tl_app.run import RunFolder, read_json, write_atomic
@@ -51,7 +51,7 @@ def write_report(folder: RunFolder) -> Path:
             thumbnail=Thumbnails(Path(dataset.root), folder.read_preprocessing()),
         )
     )
-    write_atomic(folder.report, lambda file: file.write(html.encode("utf-8", "replace")) and None)
+    write_atomic(folder.report, lambda file: file.write(html.encode("utf-8", "replace")))
     return folder.report
 
 
@@ -61,15 +61,13 @@ class Thumbnails:
     def __init__(self, root: Path, preprocessing: Preprocessing) -> None:
         self._root = root
         self._preprocessing = preprocessing
-        self._to_picture = tf.function(
-            build_preprocess(preprocessing), input_signature=[tf.TensorSpec((), tf.string)]
-        )
+        self._to_picture = traced_preprocess(preprocessing)
 
     def __call__(self, path: str) -> bytes | None:
         """JPEG bytes, or None where the file is gone or cannot be read any more."""
         try:
             encoded = read_encoded(self._root / path, max_pixels=self._preprocessing.max_pixels)
-            pixels = self._to_picture(tf.constant(encoded)).numpy()
+            pixels = self._to_picture(encoded).numpy()
         except (UnusablePicture, tf.errors.OpError):
             return None
         picture = Image.fromarray(np.rint(pixels).astype(np.uint8))

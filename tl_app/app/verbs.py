@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tl_app.app.finishing import evaluated_side
 from tl_app.app.reporting import write_report
-from tl_app.app.training import evaluated_side, finished_run
+from tl_app.app.training import finished_run
 from tl_app.config import Config
 from tl_app.data.scan import scan
 from tl_app.data.walk import Found, walk

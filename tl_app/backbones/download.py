@@ -112,6 +112,7 @@ def _fetch(url, file, hasher, reporter: Reporter, title: str, timeout_seconds: f
     except TimeoutError as error:
         raise WeightsError(f"no answer within {timeout_seconds:g} s.", received=url) from error
     except urllib.error.HTTPError as error:
+        error.close()
         raise WeightsError(
             f"the server answered {error.code} {error.reason}.", received=url
         ) from error

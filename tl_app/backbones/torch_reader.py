@@ -12,6 +12,7 @@ import io
 import math
 import pickle
 import pickletools
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,12 @@ def read_torch_tensors(path: Path) -> dict[str, np.ndarray]:
             next_step="torch.save(torch.load(FILE), NEW, _use_new_zipfile_serialization=False)",
         )
     try:
-        return _read(file)
+        # pickletools warns of odd text in a name; here that is reason enough to stop.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return _read(file)
     except (
+        Warning,
         ValueError,  # also what pickletools raises for a cut-off stream
         TypeError,
         KeyError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -30,11 +31,22 @@ def load_keras_weights(model: keras.Model, path: Path) -> None:
             allowed=f"a file that ends in {', '.join(SUFFIXES)}",
         )
     try:
-        if path.suffix == ".keras":
-            _take_over(model, keras.saving.load_model(path, compile=False))
-        else:
-            model.load_weights(path)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OSError) as error:
+        # Keras warns, no more, when it leaves layers as they were.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            if path.suffix == ".keras":
+                _take_over(model, keras.saving.load_model(path, compile=False))
+            else:
+                model.load_weights(path)
+    except (
+        UserWarning,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OSError,
+    ) as error:
         raise _unfit(model, path, error) from error
     if not all(np.isfinite(variable.numpy()).all() for variable in model.weights):
         raise WeightsError(

@@ -49,8 +49,7 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
     command = shlex.join(["tl-app", *argv])
     if arguments.resume is not None:
         _refuse_settings_with_resume(arguments)
-        app = _load_app()
-        run = app.resume(
+        run = _load_app("resume")(
             arguments.resume, output=Path(arguments.output), command=command, reporter=reporter
         )
     else:
@@ -61,8 +60,7 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
                 next_step="tl-app train --help",
             )
         config = _train_config(arguments)
-        app = _load_app()
-        run = app.train(
+        run = _load_app("train")(
             arguments.source,
             config=config,
             output=Path(arguments.output),
@@ -88,8 +86,7 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
 
 def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app predict`. Exit code 3 when not one picture could be used."""
-    app = _load_app()
-    predictions, set_aside = app.predict(
+    predictions, set_aside = _load_app("predict")(
         arguments.model,
         [Path(path) for path in arguments.paths],
         output=Path(arguments.output),
@@ -130,7 +127,7 @@ def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
 
 def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app evaluate`."""
-    evaluation = _load_app().evaluate(
+    evaluation = _load_app("evaluate")(
         arguments.run, arguments.folder, output=Path(arguments.output), reporter=reporter
     )
     document = {
@@ -144,13 +141,13 @@ def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> R
 
 def report(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app report`."""
-    page = _load_app().report(arguments.run, output=Path(arguments.output), reporter=reporter)
+    page = _load_app("report")(arguments.run, output=Path(arguments.output), reporter=reporter)
     return Result({"run": arguments.run, "report": str(page)}, render.printable(page))
 
 
 def export(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app export`."""
-    done = _load_app().export(
+    done = _load_app("export")(
         arguments.run,
         Path(arguments.destination),
         output=Path(arguments.output),
@@ -177,7 +174,7 @@ def doctor(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
 
 def backbones(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app backbones`."""
-    rows = _load_app().backbones()
+    rows = _load_app("backbones")()
     return Result({"backbones": rows}, render.backbones_table(rows))
 
 
@@ -206,12 +203,14 @@ COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
 }
 
 
-def _load_app() -> Any:
+def _load_app(verb: str) -> Any:
+    """The app's function of this name; what it needs is imported here, quietly."""
     from tl_app.cli.libraries import loading
 
     with loading():
         from tl_app import app
-    return app
+
+        return getattr(app, verb)
 
 
 def _path(text: str | None) -> Path | None:

@@ -11,7 +11,7 @@ import numpy as np
 from tl_app.errors import DataError, TlAppError
 from tl_app.evaluation import intervals, metrics
 from tl_app.evaluation.notes import reading_notes
-from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions
+from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, Side
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class SummaryRow:
 
 
 def evaluate(
-    predictions: Predictions, *, class_shares: np.ndarray, side: str = "test"
+    predictions: Predictions, *, class_shares: np.ndarray, side: Side = "test"
 ) -> Evaluation:
     """Figures of `predictions`, with intervals, beside those of a model that looks at nothing.
 

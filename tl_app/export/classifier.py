@@ -36,6 +36,7 @@ class SavedModelClassifier:
         version_folder: what was loaded.
         class_names: in class order.
         preprocessing: how it reads pictures.
+        signatures: name -> callable; `graph.build_serving_module` says what each takes.
 
     Raises:
         RunError: there is no SavedModel, tl_app did not write it, or it is damaged.
@@ -43,18 +44,19 @@ class SavedModelClassifier:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.version_folder = find_version(Path(folder))
+        # Kept whole: its variables live as long as the loaded object.
         self._model = _load(self.version_folder)
-        self._signatures = self._model.signatures
-        missing = [name for name in SIGNATURES if name not in self._signatures]
+        self.signatures = self._model.signatures
+        missing = [name for name in SIGNATURES if name not in self.signatures]
         if missing:
             raise RunError(
                 f"This SavedModel has no signature {', '.join(missing)}.",
-                received=f"{self.version_folder}: {', '.join(sorted(self._signatures)) or 'none'}",
+                received=f"{self.version_folder}: {', '.join(sorted(self.signatures)) or 'none'}",
                 allowed="a SavedModel that tl-app export wrote",
                 next_step="tl-app export RUN DEST",
             )
         self.preprocessing: Preprocessing = read_facts(self.version_folder)["preprocessing"]
-        names = self._signatures["class_names"]()["class_names"].numpy()
+        names = self.signatures["class_names"]()["class_names"].numpy()
         self.class_names: tuple[str, ...] = tuple(decode_name(name) for name in names)
 
     def predict_files(
@@ -144,12 +146,12 @@ class SavedModelClassifier:
         Returns:
             float32, shape (n, n_classes), in class order.
         """
-        answer = self._signatures["predict_tensor"](pixels=tf.constant(pixels, tf.float32))
+        answer = self.signatures["predict_tensor"](pixels=tf.constant(pixels, tf.float32))
         return answer["probabilities"].numpy()
 
     def top_labels(self, encoded: Sequence[bytes]) -> list[tuple[list[str], np.ndarray]]:
         """What `serving_default` says: for each picture its top labels and float32 scores (k,)."""
-        answer = self._signatures["serving_default"](image_bytes=_strings(encoded))
+        answer = self.signatures["serving_default"](image_bytes=_strings(encoded))
         labels, scores = answer["labels"].numpy(), answer["probabilities"].numpy()
         return [
             ([decode_name(name) for name in row], row_scores)
@@ -163,7 +165,7 @@ class SavedModelClassifier:
         until the bad one stands alone; a batch too large for the memory is halved likewise.
         """
         try:
-            answer = self._signatures["probabilities"](image_bytes=_strings(encoded))
+            answer = self.signatures["probabilities"](image_bytes=_strings(encoded))
             return list(answer["probabilities"].numpy())
         except _PICTURE_ERRORS as error:
             if len(encoded) == 0:
@@ -198,5 +200,17 @@ def _strings(encoded: Sequence[bytes]) -> tf.Tensor:
 
 def _unusable(error: tf.errors.OpError) -> UnusablePicture:
     if isinstance(error, tf.errors.ResourceExhaustedError):
-        return UnusablePicture("too_many_pixels", "there is not enough memory to decode it")
-    return UnusablePicture("not_an_image", "it cannot be decoded")
+        return UnusablePicture(
+            "too_many_pixels", "There is not enough memory to decode it; make it smaller."
+        )
+    return UnusablePicture(
+        "truncated",
+        f"It is cut off or damaged ({_cause(error)}); copy or export it again.",
+    )
+
+
+def _cause(error: tf.errors.OpError) -> str:
+    """The part of a graph's message that speaks of the picture: the line before the node."""
+    lines = [line.strip() for line in error.message.split("[[{{node")[0].splitlines()]
+    text = next((line for line in reversed(lines) if line), type(error).__name__)
+    return text.split("}}")[-1].strip().removeprefix("assertion failed: ").rstrip(".")

@@ -69,7 +69,9 @@ def build_serving_module(
         )
         return tf.ensure_shape(pixels, (None, size, size, 3))
 
-    def classify(pixels: tf.Tensor) -> tf.Tensor:
+    # The model and the decoder are large: each is traced once and shared by the signatures.
+    @tf.function(input_signature=[pixels_spec], autograph=False)
+    def classify_pixels(pixels):
         # Fused convolutions give a wrong shape for no pictures at all: one black picture
         # goes through the model then, and its row is cut off again.
         n = tf.shape(pixels)[0]
@@ -77,10 +79,9 @@ def build_serving_module(
         some = tf.ensure_shape(some, (None, size, size, 3))
         return tf.cast(model(some, training=False), tf.float32)[:n]
 
-    # Shared by two signatures: the decoder is by far the largest part of the graph.
     @tf.function(input_signature=[bytes_spec], autograph=False)
     def classify_bytes(image_bytes):
-        return classify(decode(image_bytes))
+        return classify_pixels(decode(image_bytes))
 
     @tf.function(input_signature=[bytes_spec], autograph=False)
     def serving_default(image_bytes):
@@ -89,7 +90,7 @@ def build_serving_module(
 
     @tf.function(input_signature=[pixels_spec], autograph=False)
     def predict_tensor(pixels):
-        all_classes = classify(pixels)
+        all_classes = classify_pixels(pixels)
         best = tf.argmax(all_classes, axis=1)
         return {
             "label": tf.gather(tf.constant(encoded_names), best),

@@ -195,12 +195,12 @@ def _hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _picture_lost(path, str(error.strerror)) from error
+        raise _picture_lost(path, f"{error.strerror}.") from error
 
 
 def _picture_lost(path: Path, reason: str) -> DataError:
     return DataError(
-        f"A picture that the export is checked with cannot be used: {reason}.",
+        f"A picture that the export is checked with cannot be used. {reason}",
         received=str(path),
         allowed="the pictures as they were when the run read them",
         next_step="put the original picture back, or train again",

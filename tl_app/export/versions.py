@@ -35,13 +35,21 @@ def find_version(folder: Path) -> Path:
     """The version folder that `folder` is, or the newest complete one inside it.
 
     Raises:
-        RunError: there is no SavedModel.
+        RunError: there is no SavedModel, or this user may not read it.
     """
-    if (folder / MODEL_FILE).is_file():
-        return folder
-    for number in reversed(taken_numbers(folder)):
-        if (folder / str(number) / MODEL_FILE).is_file():
-            return folder / str(number)
+    try:
+        if (folder / MODEL_FILE).is_file():
+            return folder
+        for number in reversed(taken_numbers(folder)):
+            if (folder / str(number) / MODEL_FILE).is_file():
+                return folder / str(number)
+    except PermissionError as error:
+        raise RunError(
+            "This user may not read the folder.",
+            received=str(folder),
+            allowed="a SavedModel that this user may read",
+            next_step="chmod -R a+rX FOLDER, as its owner",
+        ) from error
     raise RunError(
         "There is no SavedModel here.",
         received=str(folder),
@@ -55,8 +63,10 @@ def require_free(destination: Path, version: int | None) -> None:
 
     Raises:
         ConfigError: `version` is taken or below 1.
+        StorageError: this user may not look into the folder.
     """
-    taken = taken_numbers(destination)
+    with _storage_errors(destination):
+        taken = taken_numbers(destination)
     if version is not None and (version < 1 or version in taken):
         raise _version_refused(destination / str(version), taken)
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tl_app.config import Augmentation
 from tl_app.features.arrays import kept_array, new_array
 from tl_app.inputs.augment import build_augment
-from tl_app.inputs.preprocess import picture_batches
+from tl_app.inputs.pictures import iterate_pictures
 from tl_app.progress import Reporter
 from tl_app.records import Preprocessing
 
@@ -47,7 +47,7 @@ def keep_pictures(
         reporter.bar("Reading pictures", len(files), "images") as bar,
     ):
         start = 0
-        for batch in picture_batches(files, preprocessing, batch_size):
+        for batch in iterate_pictures(files, preprocessing, batch_size):
             pixels = np.rint(batch.numpy()).astype(np.uint8)
             array[start : start + len(pixels)] = pixels
             start += len(pixels)
@@ -107,8 +107,27 @@ def picture_stream(
     )
 
 
+class FrozenPart:
+    """A model below a boundary, traced once; its call takes pictures, float32 (n, S, S, 3).
+
+    Attributes:
+        boundary: shape of one activation.
+    """
+
+    def __init__(self, below: keras.Model) -> None:
+        self.boundary = tuple(below.output.shape[1:])
+        self._compiled = tf.function(
+            lambda batch: tf.cast(below(batch, training=False), tf.float32),
+            input_signature=[tf.TensorSpec((None, *below.input.shape[1:]), tf.float32)],
+        )
+
+    def __call__(self, batch: tf.Tensor) -> np.ndarray:
+        """float32, shape (n, *boundary)."""
+        return self._compiled(batch).numpy()
+
+
 def extract(
-    below: keras.Model,
+    below: FrozenPart,
     pictures: np.ndarray,
     path: Path,
     *,
@@ -124,7 +143,7 @@ def extract(
     """What `below` says of each picture, kept on disk.
 
     Args:
-        below: pixels to the boundary.
+        below: pictures to the boundary.
         pictures: uint8, shape (n_pictures, S, S, 3).
         path: of the .npy file; reused when it is there.
         dtype: np.float16 or np.float32; float16 becomes float32 where values are too large.
@@ -138,17 +157,12 @@ def extract(
     """
     rows = np.arange(len(pictures)) if rows is None else rows
     n_views = n_views if augmentation is not None else 1
-    boundary = tuple(below.output.shape[1:])
-    shape = (n_views, len(rows), *boundary)
+    shape = (n_views, len(rows), *below.boundary)
     for kept_dtype in (dtype, np.float32):
         kept = kept_array(path, shape, kept_dtype)
         if kept is not None:
             return kept
 
-    run_below = tf.function(
-        lambda batch: tf.cast(below(batch, training=False), tf.float32),
-        input_signature=[tf.TensorSpec((None, *pictures.shape[1:]), tf.float32)],
-    )
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     fits = True
     with (
@@ -161,7 +175,7 @@ def extract(
                 pictures, batches, augmentation=augmentation, view=view, seed=seed
             )
             for batch in stream:
-                values = run_below(batch).numpy()
+                values = below(batch)
                 fits = fits and (dtype != np.float16 or np.abs(values).max() < FLOAT16_MAX)
                 if not fits:
                     break

@@ -13,6 +13,7 @@ What each format needs beyond TensorFlow's own decoder:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -26,6 +27,9 @@ from tl_app.inputs.graph_bytes import (
     single_byte,
 )
 from tl_app.inputs.orientation import apply_orientation, jpeg_orientation
+
+TOO_MANY_PIXELS = "more pixels than"
+"""Begins the message of the error about `max_pixels`."""
 
 _BMP_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)
 _BMP_ALPHA_MASK = 0xFF000000
@@ -52,12 +56,26 @@ def decode_levels(encoded: tf.Tensor, max_pixels: int | None = None) -> tuple[tf
     return levels, bits
 
 
-@tf.autograph.experimental.do_not_convert
 def decode_oriented(
     encoded: tf.Tensor, max_pixels: int | None = None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """`decode_levels`, and the EXIF orientation that was applied (int32 scalar, 1 to 8)."""
-    encoded = tf.convert_to_tensor(encoded, tf.string)
+    return _traced(max_pixels)(tf.convert_to_tensor(encoded, tf.string))
+
+
+@functools.cache
+def _traced(
+    max_pixels: int | None,
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """One graph a limit, shared by all that decode: tracing it takes seconds."""
+    return tf.function(
+        functools.partial(_decode, max_pixels=max_pixels),
+        input_signature=[tf.TensorSpec([], tf.string)],
+        autograph=False,
+    )
+
+
+def _decode(encoded: tf.Tensor, max_pixels: int | None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     head = head_bytes(encoded)
 
     def begins(signature: bytes, at: int = 0) -> tf.Tensor:
@@ -78,10 +96,9 @@ def decode_oriented(
                 return decode(encoded, head)
             n_pixels = size(encoded, head)
             is_small = tf.debugging.Assert(
-                n_pixels <= max_pixels, [f"more than {max_pixels} pixels:", n_pixels]
+                n_pixels <= max_pixels, [f"{TOO_MANY_PIXELS} {max_pixels}:", n_pixels]
             )
-            # In eager mode there is nothing to wait for: the assertion has raised already.
-            with tf.control_dependencies([] if is_small is None else [is_small]):
+            with tf.control_dependencies([is_small]):
                 return decode(tf.identity(encoded), head)
 
         return run
@@ -172,7 +189,7 @@ def _png_pixels(encoded: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_gif(encoded: tf.Tensor, head: tf.Tensor):
-    return _eight_bit(decode_gif_on_white(encoded))
+    return _eight_bit(decode_gif_on_white(encoded, head))
 
 
 def _gif_pixels(encoded: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
@@ -264,5 +281,5 @@ def _refuse(reason: str) -> tf.Tensor:
     """Raise InvalidArgumentError with `reason` when run; stands where a picture would."""
     # The bytes stay out of the message: Python cannot raise one that is not UTF-8.
     failure = tf.debugging.Assert(tf.constant(False), [reason])
-    with tf.control_dependencies([] if failure is None else [failure]):
+    with tf.control_dependencies([failure]):
         return tf.zeros([1, 1, 3], tf.uint8)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tl_app.inputs.graph_bytes import (
     byte_at,
+    bytes_at,
     little_endian,
     replace_bytes,
     single_byte,
@@ -24,11 +25,12 @@ _MAX_BLOCKS = 8192
 _EXTENSION, _IMAGE, _GRAPHIC_CONTROL = 0x21, 0x2C, 0xF9
 
 
-def decode_gif_on_white(encoded: tf.Tensor) -> tf.Tensor:
+def decode_gif_on_white(encoded: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
     """The first frame of a GIF, composited on white.
 
     Args:
         encoded: string scalar.
+        head: its `head_bytes`.
 
     Returns:
         uint8, shape (h, w, 3).
@@ -37,10 +39,10 @@ def decode_gif_on_white(encoded: tf.Tensor) -> tf.Tensor:
         tf.errors.InvalidArgumentError: damaged, or cut off within the first frame.
     """
     data = tf.io.decode_raw(encoded, tf.uint8)
-    image_at, control_at = _find_first_image(data)
+    image_at, control_at = _find_first_image(data, head)
     solid = tf.cond(
         control_at > 0,
-        lambda: _whiten(encoded, data, image_at, control_at),
+        lambda: _whiten(encoded, data, head, image_at, control_at),
         lambda: tf.identity(encoded),
     )
     is_image = byte_at(data, image_at) == _IMAGE
@@ -50,8 +52,9 @@ def decode_gif_on_white(encoded: tf.Tensor) -> tf.Tensor:
     frame = tf.io.decode_image(cornered, channels=3, expand_animations=False)
     frame = tf.ensure_shape(frame, [None, None, 3])
 
-    left, top = little_endian(data, image_at + 1, 2), little_endian(data, image_at + 3, 2)
-    width, height = little_endian(data, 6, 2), little_endian(data, 8, 2)
+    corner = bytes_at(data, image_at + 1, 4)
+    left, top = little_endian(corner, 0, 2), little_endian(corner, 2, 2)
+    width, height = little_endian(head, 6, 2), little_endian(head, 8, 2)
     shape = tf.shape(frame, tf.int64)
     below, right = tf.maximum(height - top - shape[0], 0), tf.maximum(width - left - shape[1], 0)
     canvas = tf.pad(
@@ -60,9 +63,9 @@ def decode_gif_on_white(encoded: tf.Tensor) -> tf.Tensor:
     return canvas[: tf.maximum(height, 1), : tf.maximum(width, 1)]
 
 
-def _find_first_image(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _find_first_image(data: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Offsets of the first image descriptor and of the graphic control before it (0: none)."""
-    packed = byte_at(data, 10)
+    packed = head[10]
     start = 13 + tf.where(packed >= 128, _table_bytes(packed), tf.constant(0, tf.int64))
     n_bytes = tf.size(data, tf.int64)
 
@@ -93,13 +96,17 @@ def _table_bytes(packed: tf.Tensor) -> tf.Tensor:
 
 
 def _whiten(
-    encoded: tf.Tensor, data: tf.Tensor, image_at: tf.Tensor, control_at: tf.Tensor
+    encoded: tf.Tensor,
+    data: tf.Tensor,
+    head: tf.Tensor,
+    image_at: tf.Tensor,
+    control_at: tf.Tensor,
 ) -> tf.Tensor:
     flags = byte_at(data, control_at + 3)
     index = byte_at(data, control_at + 6)
     local = byte_at(data, image_at + 9)
     has_local = local >= 128
-    packed = tf.where(has_local, local, byte_at(data, 10))
+    packed = tf.where(has_local, local, head[10])
     table_at = tf.where(has_local, image_at + 10, tf.constant(13, tf.int64))
     in_table = (packed >= 128) & (3 * index < _table_bytes(packed))
     is_inside = table_at + 3 * index + 3 <= tf.size(data, tf.int64)

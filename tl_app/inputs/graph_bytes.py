@@ -22,6 +22,8 @@ def head_bytes(encoded: tf.Tensor) -> tf.Tensor:
 def bytes_at(data: tf.Tensor, position: tf.Tensor | int, n_bytes: int) -> tf.Tensor:
     """`n_bytes` bytes of `data` (shape (n,)) from `position` >= 0 on; int64, 0 past the end."""
     window = tf.cast(data[position : position + n_bytes], tf.int64)
+    if window.shape == [n_bytes]:  # at a fixed place in the head
+        return window
     return tf.ensure_shape(tf.pad(window, [[0, n_bytes - tf.size(window)]]), [n_bytes])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tl_app.errors import UnusablePicture
-from tl_app.inputs.decode import decode_oriented
+from tl_app.inputs.decode import TOO_MANY_PIXELS, decode_oriented
 from tl_app.inputs.files import PictureFile, read_picture_file
 from tl_app.records import Inspection
 
@@ -28,7 +27,7 @@ def inspect_file(path: Path, *, max_pixels: int) -> Inspection:
         UnusablePicture: with a kind of `records.SetAside` and a sentence for people.
     """
     picture = read_picture_file(path, max_pixels=max_pixels)
-    levels, bits, orientation = _decode(picture)
+    levels, bits, orientation = _decode(picture, max_pixels)
     height, width, _ = levels.shape
     pixels = levels if bits == 16 else levels.astype(np.uint8)
     pixel_hash = hashlib.sha256(f"{height}x{width}x3 {bits} bits\n".encode())
@@ -47,15 +46,20 @@ def inspect_file(path: Path, *, max_pixels: int) -> Inspection:
     )
 
 
-def _decode(picture: PictureFile) -> tuple[np.ndarray, int, int]:
+def _decode(picture: PictureFile, max_pixels: int) -> tuple[np.ndarray, int, int]:
     try:
-        levels, bits, orientation = _traced_decoder()(tf.constant(picture.encoded))
+        levels, bits, orientation = decode_oriented(tf.constant(picture.encoded), max_pixels)
         return levels.numpy(), int(bits), int(orientation)
     except tf.errors.ResourceExhaustedError as error:
         raise UnusablePicture(
             "too_many_pixels", "There is not enough memory to decode it; make it smaller."
         ) from error
     except tf.errors.OpError as error:
+        if TOO_MANY_PIXELS in str(error.message):
+            # Pillow and TensorFlow read different sizes from a header made to deceive.
+            raise UnusablePicture(
+                "too_many_pixels", f"Its data claim more than {max_pixels:,} pixels."
+            ) from error
         raise UnusablePicture(
             "truncated",
             f"The {picture.image_format} file is cut off or damaged "
@@ -64,17 +68,7 @@ def _decode(picture: PictureFile) -> tuple[np.ndarray, int, int]:
 
 
 def first_sentence(error: tf.errors.OpError) -> str:
-    """The part of a TensorFlow message that speaks of the picture."""
-    lines = [line for line in str(error.message).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text.split("}}")[-1].strip().rstrip(".")
-
-
-@functools.cache
-def _traced_decoder():
-    # The main thread and the scan's threads share one graph; TensorFlow locks the tracing.
-    return tf.function(
-        decode_oriented,
-        input_signature=[tf.TensorSpec([], tf.string)],
-        autograph=False,
-    )
+    """The line of a TensorFlow message that speaks of the picture: the last before the node."""
+    said = [line.strip() for line in str(error.message).split("[[{{")[0].splitlines()]
+    lines = [line for line in said if line] or [type(error).__name__]
+    return lines[-1].split("}}")[-1].strip().rstrip(".")[:200]

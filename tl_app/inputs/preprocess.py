@@ -7,18 +7,11 @@ eager mode, `tf.data` and a SavedModel give the same bits.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
-from tl_app.errors import DataError, UnusablePicture
 from tl_app.inputs.decode import decode_levels
-from tl_app.inputs.files import read_encoded
-from tl_app.inputs.inspect import inspect_file
 from tl_app.records import Preprocessing
 
 PAD_LEVEL = 127.0
@@ -101,76 +94,3 @@ def _in_proportion(side: tf.Tensor, size_px: int, longer: tf.Tensor) -> tf.Tenso
 def _resample(pixels: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     resized = tf.image.resize(pixels, size, method="bilinear", antialias=True)
     return tf.clip_by_value(resized, 0.0, 255.0)
-
-
-def encoded_pictures(
-    paths: Sequence[str | os.PathLike[str]], *, max_pixels: int
-) -> tf.data.Dataset:
-    """The files as a dataset of string scalars for `build_preprocess`, in order.
-
-    Reading errors arrive as tf.errors.OpError; wrap the iteration in `file_errors`.
-    """
-
-    def read(name: bytes) -> bytes:
-        return read_encoded(Path(os.fsdecode(name)), max_pixels=max_pixels)
-
-    def load(name: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(tf.numpy_function(read, [name], tf.string), [])
-
-    names = np.array([os.fsencode(path) for path in paths], dtype=object)
-    dataset = tf.data.Dataset.from_tensor_slices(tf.constant(names, tf.string, [len(names)]))
-    return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def picture_batches(
-    paths: Sequence[str | os.PathLike[str]], preprocessing: Preprocessing, batch_size: int
-) -> tf.data.Dataset:
-    """The files as batches of pictures, in order, decoded in parallel.
-
-    Iterate within `file_errors`, which names the file when one cannot be read any more;
-    or take `iterate_pictures`, which does.
-
-    Returns:
-        A dataset of float32, shape (n, S, S, 3), in 0..255; the last batch may be smaller.
-    """
-    dataset = encoded_pictures(paths, max_pixels=preprocessing.max_pixels)
-    dataset = dataset.map(
-        build_preprocess(preprocessing), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
-
-
-def iterate_pictures(
-    paths: Sequence[str | os.PathLike[str]], preprocessing: Preprocessing, batch_size: int
-) -> Iterator[tf.Tensor]:
-    """The batches of `picture_batches`.
-
-    Raises:
-        DataError: a file changed or vanished since it was looked at; the file is named.
-    """
-    with file_errors(paths, max_pixels=preprocessing.max_pixels):
-        yield from picture_batches(paths, preprocessing, batch_size)
-
-
-@contextmanager
-def file_errors(paths: Sequence[str | os.PathLike[str]], *, max_pixels: int) -> Iterator[None]:
-    """Translate TensorFlow's error while pictures are read into one that names the file.
-
-    Raises:
-        DataError: the first of `paths` that cannot be used now.
-    """
-    try:
-        yield
-    except tf.errors.OpError:
-        # TensorFlow's message has no file name: look again for the one that changed.
-        for path in paths:
-            try:
-                inspect_file(Path(path), max_pixels=max_pixels)
-            except UnusablePicture as problem:
-                raise DataError(
-                    f"A picture cannot be used any more. {problem.reason}",
-                    received=os.fspath(path),
-                    allowed="the file as it was when the data was scanned",
-                    next_step="bring the file back, or start a new run, which scans again",
-                ) from problem
-        raise

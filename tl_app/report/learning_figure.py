@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tl_app.evaluation.learning import best_record
 from tl_app.records import EpochRecord
@@ -15,6 +15,8 @@ from tl_app.report import svg
 from tl_app.report.text import shorten
 
 MOST_TICKS = 14
+CHARACTERS = 76
+"""So many fit above the curves."""
 
 
 def learning_svg(history: Sequence[EpochRecord], *, name: str) -> Markup:
@@ -96,6 +98,7 @@ def _frame(upper, lower, history, phases) -> None:
     ]
     if values and max(values) > 20 * min(values):
         upper.set_yscale("log")
+        upper.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
         upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         upper.yaxis.set_minor_formatter(NullFormatter())
     else:
@@ -109,12 +112,14 @@ def _frame(upper, lower, history, phases) -> None:
     ticks = list(range(0, len(history), step))
     lower.set_xticks(ticks, [str(history[i].epoch) for i in ticks])
     lower.set_xlabel("epoch within its phase")
+    rooms = [CHARACTERS * (stop - start) / len(history) for _, start, stop in phases]
+    # Names that are too long for their stripe stand on two levels in turn.
+    crowded = any(len(phase) > room for (phase, _, _), room in zip(phases, rooms, strict=True))
     for number, (phase, start, stop) in enumerate(phases):
-        room = 105 * (stop - start) / len(history)
         upper.text(
             (start + stop - 1) / 2,
-            1.02 + (0.07 * (number % 2) if room < 12 else 0.0),
-            shorten(phase, max(4, min(30, int(room)))),
+            1.02 + (0.09 if crowded and number % 2 else 0.0),
+            shorten(phase, max(4, min(40, int(rooms[number] * (1.5 if crowded else 1.0))))),
             transform=upper.get_xaxis_transform(),
             ha="center",
             va="bottom",

@@ -49,7 +49,7 @@ STYLE = {
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
     "font.size": 9.5,
-    "text.parse_math": True,
+    "text.parse_math": False,
     "text.usetex": False,
     "text.color": INK,
     "axes.edgecolor": LINE,

@@ -11,7 +11,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tl_app.backbones.blocks import Backbone, NTopBlocks, cut, layer_depths, set_trainable
+from tl_app.backbones.blocks import (
+    Backbone,
+    NTopBlocks,
+    count_blocks,
+    cut,
+    layer_depths,
+    set_trainable,
+)
 from tl_app.config import Config
 from tl_app.errors import RunError
 from tl_app.heads.linear import LinearHead
@@ -56,24 +63,25 @@ class Classifier:
         probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
         return keras.Model(self.backbone.model.input, probabilities, name="classifier")
 
-    def parts(self, unfreeze: BlockCount) -> tuple[keras.Model | None, Callable]:
-        """What stays frozen below the boundary, and what runs above it.
+    def below(self, unfreeze: BlockCount) -> keras.Model | None:
+        """Pixels to the boundary under the top blocks; None where all blocks train.
 
-        Returns:
-            below: pixels to the boundary (None where the boundary is the pixels themselves).
-            above: boundary and `training` to logits; layers are shared with the classifier.
+        With 0 the boundary is the pooled features.
         """
+        model = self.backbone.model
         if unfreeze == 0:
-            below = keras.Model(self.backbone.model.input, self.pool(self.backbone.model.output))
-            return below, lambda x, training: self.head(x, training=training)
-        if unfreeze == "all" or unfreeze >= len(self.backbone.blocks):
-            whole = self.backbone.model
-            return None, lambda x, training: self.head(
-                self.pool(whole(x, training=training)), training=training
-            )
-        below, above = cut(self.backbone, unfreeze)
-        return below, lambda x, training: self.head(
-            self.pool(above(x, training=training)), training=training
+            return keras.Model(model.input, self.pool(model.output))
+        if count_blocks(self.backbone, unfreeze) == len(self.backbone.blocks):
+            return None
+        return cut(self.backbone, unfreeze)[0]
+
+    def above(self, unfreeze: BlockCount) -> Callable:
+        """A function of the boundary and `training` to logits; it shares the layers."""
+        if unfreeze == 0:
+            return lambda x, training: self.head(x, training=training)
+        part = cut(self.backbone, unfreeze)[1]
+        return lambda x, training: self.head(
+            self.pool(part(x, training=training)), training=training
         )
 
     def trainable(

@@ -76,7 +76,7 @@ def choose_hardware(config: Config) -> Hardware:
             allowed=f"a multiple of {len(devices)}",
         )
     on_gpu = devices[0].startswith("GPU")
-    precision = config.precision
+    precision: str = config.precision
     if precision == "auto":
         precision = _gpu_precision() if on_gpu else "float32"
     return Hardware(devices, precision, GPU_BATCH if on_gpu else CPU_BATCH)

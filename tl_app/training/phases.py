@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -18,15 +18,12 @@ from scipy.special import log_softmax
 from tl_app import interrupt
 from tl_app.config import Config, Phase
 from tl_app.errors import Interrupted, RunError
-from tl_app.features.extract import extract, picture_stream
 from tl_app.heads.linear import choose_l2, solve_linear_head
 from tl_app.progress import Reporter
 from tl_app.records import EpochRecord
 from tl_app.run import RunFolder
 from tl_app.training.batches import (
     BatchSource,
-    KeptActivations,
-    StreamedPictures,
     Targets,
     class_weights,
     plan_epoch,
@@ -37,31 +34,12 @@ from tl_app.training.classifier import BlockCount, Classifier, set_dropout
 from tl_app.training.decisions import Decisions, PhaseDecision
 from tl_app.training.hardware import Hardware
 from tl_app.training.optimizer import build_optimizer
+from tl_app.training.phase_inputs import PhaseInputs, TrainingData
 from tl_app.training.step import Forward, TrainStep
 from tl_app.training.trackers import Tracker
 
 MIN_GAIN = 1e-4
 """A validation log-loss must fall by this much to count as better within a phase."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """Pictures of the training and the validation side.
-
-    Attributes:
-        pictures: uint8, shape (n_pictures, S, S, 3), both sides.
-        labels: int64, shape (n_pictures,).
-        groups: int64, shape (n_pictures,), examples that never part.
-        train_rows, validation_rows: int64, positions among the pictures.
-        n_classes: columns of the logits.
-    """
-
-    pictures: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
-    train_rows: np.ndarray
-    validation_rows: np.ndarray
-    n_classes: int
 
 
 def highest_unfreeze(phases: Iterable[Phase]) -> BlockCount:
@@ -100,6 +78,15 @@ class PhaseTrainer:
         self.reporter = reporter
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.decisions = Decisions(folder)
+        self.inputs = PhaseInputs(
+            classifier,
+            data,
+            config,
+            folder.work,
+            self.decisions,
+            hardware.extraction_batch,
+            reporter,
+        )
         self.variables = classifier.state_variables(highest_unfreeze(config.phases))
         n_trainable = sum(int(np.prod(v.shape)) for v in self.variables if v.trainable)
         self.decisions.record("trainable", {"n_parameters": n_trainable})
@@ -138,7 +125,7 @@ class PhaseTrainer:
     def _solve(self, state: TrainingState, phase: Phase) -> TrainingState:
         started = time.perf_counter()
         data = self.data
-        features = self._features(phase)
+        features = self.inputs.features(phase)
         labels = data.labels[data.train_rows]
         groups = data.groups[data.train_rows]
         n_views = len(features)
@@ -167,13 +154,11 @@ class PhaseTrainer:
         self.classifier.set_linear_head(head)
         logits = head.logits(flat)
         loss = -np.mean(weights * log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
-        below, _ = self.classifier.parts(0)
-        held_out = self._kept(phase, below, self.data.validation_rows, "validation", np.float32)
         record = self._record(
             state,
             phase,
             epoch=1,
-            logits=head.logits(held_out[0]),
+            logits=head.logits(self.inputs.validation_features(phase)),
             train_loss=float(loss),
             train_accuracy=float((logits.argmax(axis=1) == labels).mean()),
             learning_rate=0.0,
@@ -185,16 +170,6 @@ class PhaseTrainer:
         )
         state = replace(state, history=(*state.history, record))
         return self._keep_if_best(state, record)
-
-    def _features(self, phase: Phase) -> np.ndarray:
-        """float32, shape (1 + n_views, n_train, n_features): the plain view comes first."""
-        below, _ = self.classifier.parts(0)
-        rows = self.data.train_rows
-        plain = self._kept(phase, below, rows, "train", np.float32)
-        if not (phase.views and phase.augmentation.changes_pictures):
-            return plain
-        views = self._kept(phase, below, rows, "views", np.float32, n_views=phase.views)
-        return np.concatenate([plain, views])
 
     # --- gradient descent --------------------------------------------------------------
 
@@ -231,11 +206,12 @@ class PhaseTrainer:
     def _descend_with(self, state: TrainingState, phase: Phase) -> TrainingState:
         data, classifier = self.data, self.classifier
         set_dropout(classifier.head, phase.dropout)
-        decision = self._decide(phase)
+        decision = self.inputs.decide(phase)
         # Streamed pictures run through the frozen part too, in the same graph.
         streamed = decision.source == "streamed"
-        below, above = classifier.parts("all" if streamed else phase.unfreeze)
-        source, validation = self._sources(phase, decision, below)
+        above = classifier.above("all" if streamed else phase.unfreeze)
+        source = self.inputs.source(phase, decision)
+        validation = self.inputs.validation(phase, decision)
         n_steps = steps_per_epoch(len(data.train_rows), state.batch_size)
         with self.strategy.scope():
             variables, factors = classifier.trainable(phase.unfreeze, phase.layer_decay)
@@ -252,7 +228,7 @@ class PhaseTrainer:
         step = TrainStep(above, variables, kernels, optimizer, self.strategy, phase)
         forward = Forward(above)
         targets = Targets(
-            data.labels[data.train_rows], self.class_weights, phase, self._phase_seed(phase)
+            data.labels[data.train_rows], self.class_weights, phase, self.inputs.seed(phase)
         )
         self._announce(phase, decision, variables, n_steps, state)
 
@@ -265,7 +241,8 @@ class PhaseTrainer:
             started = time.perf_counter()
             state = self._epoch(state, phase, epoch, n_steps, source, targets, step, optimizer)
             loss, correct, count = state.sums
-            if not np.isfinite(loss):
+            logits = forward(validation())
+            if not (np.isfinite(loss) and np.isfinite(logits).all()):
                 self.reporter.warn(
                     f"Phase '{phase.name}' diverged in epoch {epoch + 1} and ends here; the best "
                     f"weights so far are kept. A learning_rate below {phase.learning_rate:g} helps."
@@ -275,7 +252,7 @@ class PhaseTrainer:
                 state,
                 phase,
                 epoch=epoch + 1,
-                logits=forward(validation()),
+                logits=logits,
                 train_loss=loss / n_steps,
                 train_accuracy=None if targets.mixes else correct / count,
                 learning_rate=float(optimizer.learning_rate),
@@ -339,77 +316,6 @@ class PhaseTrainer:
                     self.checkpoints.save(state, self.variables, optimizer.variables)
                     raise Interrupted(signal_number)
         return state
-
-    # --- what a phase stands on --------------------------------------------------------
-
-    def _decide(self, phase: Phase) -> PhaseDecision:
-        below, _ = self.classifier.parts(phase.unfreeze)
-        boundary = None if below is None else tuple(below.output.shape[1:])
-        n_views = phase.views if phase.augmentation.changes_pictures else 1
-        return self.decisions.for_phase(
-            phase, boundary, n_views, len(self.data.train_rows), len(self.data.validation_rows)
-        )
-
-    def _sources(self, phase: Phase, decision: PhaseDecision, below: keras.Model | None):
-        """Training inputs, and a function that yields validation inputs."""
-        data = self.data
-        if below is None:
-            source: BatchSource = StreamedPictures(
-                data.pictures, data.train_rows, phase, self._phase_seed(phase)
-            )
-        else:
-            dtype = np.dtype(decision.dtype).type
-            augmented = phase.augmentation.changes_pictures
-            kept = self._kept(
-                phase,
-                below,
-                data.train_rows,
-                "views" if augmented else "train",
-                dtype,
-                n_views=decision.n_views if augmented else 0,
-            )
-            source = KeptActivations(kept)
-        batch = self.hardware.extraction_batch
-        rows = data.validation_rows
-        batches = [rows[i : i + batch] for i in range(0, len(rows), batch)]
-        if below is None:
-            return source, lambda: picture_stream(
-                data.pictures, batches, augmentation=None, view=0, seed=0
-            )
-        held_out = self._kept(phase, below, rows, "validation", np.dtype(decision.dtype).type)[0]
-        return source, lambda: [
-            tf.constant(held_out[i : i + batch].astype(np.float32))
-            for i in range(0, len(rows), batch)
-        ]
-
-    def _kept(
-        self,
-        phase: Phase,
-        below: keras.Model,
-        rows: np.ndarray,
-        what: str,
-        dtype: type,
-        n_views: int = 0,
-    ) -> np.ndarray:
-        """Activations at the boundary; views of a phase are its own, plain ones are shared."""
-        owner = phase.name if n_views else "plain"
-        path = self.folder.work / f"{owner}-{what}-{phase.unfreeze}-{np.dtype(dtype).name}.npy"
-        return extract(
-            below,
-            self.data.pictures,
-            path,
-            dtype=dtype,
-            batch_size=self.hardware.extraction_batch,
-            title=f"Running the frozen part ({what})",
-            reporter=self.reporter,
-            rows=rows,
-            augmentation=phase.augmentation if n_views else None,
-            n_views=n_views,
-            seed=self._phase_seed(phase),
-        )
-
-    def _phase_seed(self, phase: Phase) -> int:
-        return self.config.seed * 1009 + self.config.phases.index(phase) * 31 + 1
 
     # --- records -----------------------------------------------------------------------
 

@@ -1,0 +1,179 @@
+"""Signals, kills and full disks: real ones, on real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.end_to_end.photos import tl_app
+from tl_app.run import RunFolder
+
+pytestmark = pytest.mark.slow
+
+N_EPOCHS = 12
+LONG = (
+    "--image-size",
+    "64",
+    "--set",
+    f"phases.1.epochs={N_EPOCHS}",
+    "--set",
+    "phases.1.patience_epochs=null",
+    "--set",
+    "phases.1.dropout=0.2",
+    "--set",
+    "phases.1.learning_rate=2e-3",
+)
+
+
+def epochs_done(run: Path) -> int:
+    """Finished epochs by the last checkpoint."""
+    try:
+        with (run / "checkpoints" / "latest.npz").open("rb") as stream, np.load(stream) as file:
+            return len(json.loads(file["state"].tobytes())["history"])
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def start(photos: Path, workplace: Path, name: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tl_app", "train", photos, "--name", name, *LONG],
+        cwd=workplace,
+        stdout=subprocess.DEVNULL,
+        stderr=(workplace / f"{name}.log").open("wb"),
+    )
+
+
+def wait_for_epochs(process: subprocess.Popen, run: Path, n_epochs: int) -> None:
+    deadline = time.monotonic() + 240
+    while epochs_done(run) < n_epochs:
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def assert_same_run(left: RunFolder, right: RunFolder) -> None:
+    best = [next(iter(run.checkpoints.glob("best-*.npz"))) for run in (left, right)]
+    assert best[0].name == best[1].name
+    for name in best[0].name, "latest.npz":
+        with np.load(left.checkpoints / name) as a, np.load(right.checkpoints / name) as b:
+            assert a.files == b.files
+            for key in a.files:
+                if key != "state":
+                    np.testing.assert_array_equal(a[key], b[key])
+    for side in ("train", "validation", "test"):
+        np.testing.assert_array_equal(
+            left.read_predictions(side).probabilities, right.read_predictions(side).probabilities
+        )
+    histories = [json.loads(run.history_file.read_text()) for run in (left, right)]
+    for a, b in zip(*histories, strict=True):
+        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path, workplace: Path) -> RunFolder:
+    """A run that nothing disturbs."""
+    process = start(photos, workplace, "whole")
+    assert process.wait(timeout=300) == 0, (workplace / "whole.log").read_text()
+    return RunFolder.open("whole", workplace)
+
+
+def test_killed_and_resumed_ends_bit_for_bit_the_same(photos, workplace, whole):
+    process = start(photos, workplace, "killed")
+    run = workplace / "models" / "killed"
+    wait_for_epochs(process, run, 5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    at_kill = epochs_done(run)
+    assert 5 <= at_kill < N_EPOCHS
+    done = tl_app("train", "--resume", "killed", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, RunFolder.open("killed", workplace))
+    again = tl_app("train", "--resume", "killed", cwd=workplace)
+    assert again.returncode == 0
+    assert "complete" in again.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_resume(photos, workplace, whole, number, code):
+    name = f"stopped-{code}"
+    process = start(photos, workplace, name)
+    run = workplace / "models" / name
+    wait_for_epochs(process, run, 3)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == code
+    log = (workplace / f"{name}.log").read_text()
+    assert "tl-app train --resume" in log
+    assert "Traceback" not in log
+    done = tl_app("train", "--resume", f"models/{name}", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, RunFolder.open(name, workplace))
+
+
+def test_a_truncated_checkpoint_is_told_with_the_way_out(photos, workplace, whole):
+    process = start(photos, workplace, "damaged")
+    run = workplace / "models" / "damaged"
+    wait_for_epochs(process, run, 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    latest = run / "checkpoints" / "latest.npz"
+    latest.write_bytes(latest.read_bytes()[:-1000])
+    done = tl_app("train", "--resume", "damaged", cwd=workplace)
+    assert done.returncode == 1
+    assert "checkpoint" in done.stderr
+    assert "Traceback" not in done.stderr
+    # The way out that the message names.
+    assert "rm -r" in done.stderr
+    subprocess.run(["rm", "-r", str(run / "checkpoints")], check=True)
+    done = tl_app("train", "--resume", "damaged", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, RunFolder.open("damaged", workplace))
+
+
+FULL_DISK = """
+import os, subprocess, sys
+place, photos, size = sys.argv[1:4]
+subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+command = [sys.executable, "-m", "tl_app"]
+first = subprocess.run([*command, "train", photos, "--output", place, "--name", "full",
+                        "--image-size", "64"], stderr=subprocess.PIPE, text=True)
+left = [os.path.join(base, name) for base, _, names in os.walk(place) for name in names]
+print(first.returncode, file=sys.stderr)
+print(first.stderr, file=sys.stderr)
+print("LEFT", *left, sep="\\n", file=sys.stderr)
+subprocess.run(["mount", "-o", "remount,size=300m", place], check=True)
+if "full/run.json" in " ".join(left):
+    second = subprocess.run([*command, "train", "--resume", "full", "--output", place])
+    print("RESUMED", second.returncode, file=sys.stderr)
+subprocess.run(["umount", place], check=True)
+"""
+
+
+@pytest.mark.parametrize("size", ["8k", "600k", "6m", "30m"])
+def test_a_full_disk_is_one_message_and_the_run_goes_on_with_space(photos, tmp_path, size):
+    prefix = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", FULL_DISK, str(tmp_path), str(photos), size],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert "The disk is full" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("1\n") or "\n1\n" in done.stderr
+    left = done.stderr.split("LEFT\n")[1].split("RESUMED")[0].splitlines()
+    # Temporary files have a dot in front; the lock is none.
+    partial = [p for p in left if Path(p).name.startswith(".") and Path(p).name != ".lock"]
+    assert partial == []
+    if any(path.endswith("full/run.json") for path in left):
+        assert "RESUMED 0" in done.stderr, done.stderr
+    else:
+        assert not any("/models/full" in path for path in left)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
+
+from tl_app.config import Phase
+from tl_app.training.batches import KeptActivations, Targets, class_weights, plan_epoch
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 64), st.integers(0, 5), st.integers(0, 5))
+def test_every_example_once_in_full_batches(n_examples, batch_size, seed, epoch):
+    plan = plan_epoch(n_examples, batch_size, seed=seed, phase=1, epoch=epoch)
+    assert plan.rows.shape == plan.real.shape == (plan.n_steps, batch_size)
+    assert sorted(plan.rows[plan.real]) == list(range(n_examples))
+    again = plan_epoch(n_examples, batch_size, seed=seed, phase=1, epoch=epoch)
+    np.testing.assert_array_equal(plan.rows, again.rows)
+
+
+def test_epochs_and_phases_have_orders_of_their_own():
+    orders = {
+        tuple(plan_epoch(50, 50, seed=0, phase=phase, epoch=epoch).rows[0])
+        for phase in (0, 1)
+        for epoch in (0, 1)
+    }
+    assert len(orders) == 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=80))
+def test_balanced_weights_equal_scikit_learn(labels):
+    labels = np.array(labels)
+    weights = class_weights(labels, 5, "balanced")
+    present = np.unique(labels)
+    expected = compute_class_weight("balanced", classes=present, y=labels)
+    np.testing.assert_allclose(weights[present], expected)
+    assert weights[labels].mean() == pytest.approx(1.0)
+
+
+def test_auto_balances_only_what_is_out_of_balance():
+    even = np.array([0] * 10 + [1] * 14)
+    uneven = np.array([0] * 10 + [1] * 16)
+    np.testing.assert_array_equal(class_weights(even, 2, "auto"), 1.0)
+    assert class_weights(uneven, 2, "auto")[0] > 1.0 > class_weights(uneven, 2, "auto")[1]
+    np.testing.assert_array_equal(class_weights(uneven, 2, "none"), 1.0)
+
+
+def test_views_are_cycled_over_the_epochs():
+    activations = np.arange(2 * 3, dtype=np.float16).reshape(2, 3, 1)
+    plan = plan_epoch(3, 3, seed=0, phase=0, epoch=0)
+    source = KeptActivations(activations)
+    first = next(iter(source.inputs(plan, 0, 0))).numpy()[:, 0]
+    second = next(iter(source.inputs(plan, 1, 0))).numpy()[:, 0]
+    assert set(first) | set(second) == set(range(6))
+    assert set(first) & set(second) == set()
+
+
+def test_filled_up_examples_weigh_nothing_and_smoothing_keeps_the_sum():
+    plan = plan_epoch(5, 4, seed=0, phase=0, epoch=0)
+    labels = np.array([0, 1, 2, 0, 1])
+    targets = Targets(labels, np.array([1.0, 2.0, 0.5]), Phase(name="p", label_smoothing=0.3), 0)
+    _, one_hot, weights = targets.batch(tf.zeros((4, 1)), plan, 0, 1)
+    assert (weights > 0).sum() == 1
+    np.testing.assert_allclose(one_hot.sum(axis=1), 1.0, rtol=1e-6)
+    assert one_hot.max() == pytest.approx(0.8)
+    real = labels[plan.rows[1][0]]
+    assert weights[0] == pytest.approx([1.0, 2.0, 0.5][real])

@@ -1,0 +1,224 @@
+"""From the first step to the end: train, save, predict, evaluate, export, measure, report.
+
+Each part looks first at what the run's folder holds already: a resumed run does what is left.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_app.app.reporting import write_report
+from tl_app.app.stages import StageClock
+from tl_app.backbones.blocks import Backbone
+from tl_app.backbones.loading import load_backbone
+from tl_app.config import Config
+from tl_app.evaluation.scoring import evaluate
+from tl_app.export.latency import measure_latency
+from tl_app.export.publish import export_model
+from tl_app.export.versions import find_version
+from tl_app.features.extract import FrozenPart, keep_pictures
+from tl_app.inputs.pictures import iterate_pictures
+from tl_app.progress import Reporter
+from tl_app.records import (
+    SIDES,
+    Dataset,
+    Predictions,
+    Preprocessing,
+    Side,
+    Split,
+)
+from tl_app.run import RunFolder, read_json, write_json
+from tl_app.training.classifier import Classifier, dtype_policy, load_model
+from tl_app.training.decisions import Decisions
+from tl_app.training.hardware import Hardware
+from tl_app.training.phase_inputs import TrainingData
+from tl_app.training.phases import PhaseTrainer
+from tl_app.training.trackers import build_trackers
+
+PREDICTION_BATCH = 32
+"""Pictures a batch in the final predictions; the export's parity check uses the same."""
+
+
+def train_phases(
+    folder: RunFolder,
+    backbone: Backbone,
+    strategy: tf.distribute.Strategy,
+    clock: StageClock,
+    reporter: Reporter,
+) -> None:
+    """Train, and write the final float32 Keras model; nothing to do where that is there."""
+    if folder.keras_model.exists():
+        return
+    config = Config.model_validate(read_json(folder.config_file))
+    dataset, split = folder.read_dataset(), folder.read_split()
+    preprocessing = folder.read_preprocessing()
+    hardware = Hardware.from_dict(Decisions(folder).read()["hardware"])
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope(), dtype_policy(hardware.precision):
+        classifier = Classifier(backbone, len(dataset.class_names), config)
+    with clock.stage("prepare"):
+        data = _training_data(folder, dataset, split, preprocessing, hardware, reporter)
+    trackers = build_trackers(config, folder)
+    with clock.stage("train"):
+        trainer = PhaseTrainer(
+            classifier, data, config, hardware, strategy, folder, trackers, reporter
+        )
+        try:
+            state = trainer.run()
+        finally:
+            for tracker in trackers:
+                tracker.close()
+    write_json(folder.history_file, [record.to_dict() for record in state.history])
+    with clock.stage("save"):
+        final = _final_model(classifier, config, preprocessing, hardware, reporter)
+        with tf.device("CPU:0"):
+            temporary = folder.path / ".writing.keras"
+            final.save(temporary)
+            os.replace(temporary, folder.keras_model)
+
+
+def _training_data(
+    folder: RunFolder,
+    dataset: Dataset,
+    split: Split,
+    preprocessing: Preprocessing,
+    hardware: Hardware,
+    reporter: Reporter,
+) -> TrainingData:
+    used = np.concatenate([split.indices("train"), split.indices("validation")])
+    n_train = len(split.indices("train"))
+    pictures = keep_pictures(
+        [Path(dataset.root) / dataset.examples[i].path for i in used],
+        preprocessing,
+        folder.work / "pictures.npy",
+        batch_size=hardware.extraction_batch,
+        reporter=reporter,
+    )
+    return TrainingData(
+        pictures=pictures,
+        labels=dataset.labels[used],
+        groups=np.array(split.groups, dtype=np.int64)[used],
+        train_rows=np.arange(n_train),
+        validation_rows=np.arange(n_train, len(used)),
+        n_classes=len(dataset.class_names),
+    )
+
+
+def _final_model(
+    classifier: Classifier,
+    config: Config,
+    preprocessing: Preprocessing,
+    hardware: Hardware,
+    reporter: Reporter,
+) -> keras.Model:
+    """The classifier in float32 on one device, with the same weights."""
+    if hardware.precision == "float32" and len(hardware.devices) == 1:
+        return classifier.probabilities()
+    backbone = load_backbone(
+        config.backbone,
+        image_size_px=preprocessing.image_size_px,
+        weights=config.weights,
+        reporter=reporter,
+    )
+    final = Classifier(backbone, classifier.head.output.shape[-1], config)
+    final.set_weights(classifier.get_weights())
+    return final.probabilities()
+
+
+def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter) -> None:
+    dataset, split = folder.read_dataset(), folder.read_split()
+    preprocessing = folder.read_preprocessing()
+    model = load_model(folder.keras_model)
+    forward = FrozenPart(model)
+    with clock.stage("predict"):
+        for side in SIDES:
+            if len(split.indices(side)) and not folder.predictions_file(side).exists():
+                folder.write_predictions(
+                    side, predict_side(forward, dataset, split, side, preprocessing, reporter)
+                )
+    with clock.stage("evaluate"):
+        side = evaluated_side(split)
+        counts = np.bincount(
+            dataset.labels[split.indices("train")], minlength=len(dataset.class_names)
+        )
+        evaluation = evaluate(
+            folder.read_predictions(side), class_shares=counts / counts.sum(), side=side
+        )
+        write_json(folder.evaluation_file, {"evaluation": evaluation.to_dict()})
+    with clock.stage("export"):
+        indices = split.indices(side)
+        shutil.rmtree(folder.saved_model, ignore_errors=True)  # half of an earlier try
+        result = export_model(
+            model,
+            preprocessing,
+            dataset.class_names,
+            folder.saved_model,
+            files=[Path(dataset.root) / dataset.examples[i].path for i in indices],
+            recorded=folder.read_predictions(side),
+            file_hashes=[dataset.examples[i].file_hash for i in indices],
+            reporter=reporter,
+        )
+        reporter.message(
+            f"Exported; the reloaded SavedModel reproduces {result.n_examples:,} pictures to "
+            f"{result.largest_difference:.1e}"
+        )
+    with clock.stage("measure"):
+        write_json(folder.cost_file, _measure_cost(folder, model, forward, preprocessing))
+    with clock.stage("report"):
+        write_report(folder)
+
+
+def evaluated_side(split: Split) -> Side:
+    """The test side, or the validation side of a run without one."""
+    return "test" if len(split.indices("test")) else "validation"
+
+
+def predict_side(
+    forward: FrozenPart,
+    dataset: Dataset,
+    split: Split,
+    side: Side,
+    preprocessing: Preprocessing,
+    reporter: Reporter,
+) -> Predictions:
+    """Probabilities of one side, from the original files."""
+    examples = [dataset.examples[i] for i in split.indices(side)]
+    files = [Path(dataset.root) / example.path for example in examples]
+    rows = []
+    with reporter.bar(f"Predicting the {side} side", len(files), "images") as bar:
+        for batch in iterate_pictures(files, preprocessing, PREDICTION_BATCH):
+            rows.append(forward(batch))
+            bar.advance(len(rows[-1]))
+    return Predictions(
+        paths=tuple(example.path for example in examples),
+        y_true=np.array([example.label for example in examples], dtype=np.int64),
+        probabilities=np.concatenate(rows).astype(np.float32),
+        class_names=dataset.class_names,
+    )
+
+
+def _measure_cost(
+    folder: RunFolder, model: keras.Model, forward: FrozenPart, preprocessing: Preprocessing
+) -> dict[str, Any]:
+    """Latency, sizes and memory, as the report shows them."""
+    decisions = Decisions(folder).read()
+    exported = find_version(folder.saved_model)
+    return {
+        "latency_ms": measure_latency(
+            lambda x: forward(tf.constant(x)), preprocessing.image_size_px
+        ),
+        "n_parameters": int(model.count_params()),
+        "n_trainable_parameters": decisions.get("trainable", {}).get("n_parameters"),
+        "model_bytes": folder.keras_model.stat().st_size,
+        "saved_model_bytes": sum(p.stat().st_size for p in exported.rglob("*") if p.is_file()),
+        # ru_maxrss is in KiB on Linux.
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
