@@ -81,6 +81,7 @@ def test_confidence_on_a_cup_of_espresso(reporter) -> None:
 def test_one_inverted_bottleneck_computes_what_its_formula_says(reporter) -> None:
     """Block 2 by hand in NumPy, from the file's own tensors: layouts, epsilon, order."""
     backbone = load_backbone("efficientnet_lite0", image_size_px=32, reporter=reporter)
+    assert backbone.weights_file is not None
     tensors = read_torch_tensors(backbone.weights_file)
     model = backbone.model
     outputs = [model.get_layer(name).output for name in ("block1_project_bn", "block2_add")]

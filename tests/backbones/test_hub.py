@@ -138,10 +138,12 @@ def test_an_archive_is_unpacked_once(folder, tmp_path, own_cache, reporter) -> N
     name = f"hub:{archive}"
     backbone = load_backbone(name, image_size_px=32, reporter=reporter)
     assert backbone.weights_sha256 == folder_sha256(folder)
+    assert backbone.weights_file is not None
     assert own_cache in backbone.weights_file.parents
     made = (backbone.weights_file / "saved_model.pb").stat().st_mtime_ns
     again = load_backbone(name, image_size_px=32, reporter=reporter)
-    assert (again.weights_file / "saved_model.pb").stat().st_mtime_ns == made
+    assert again.weights_file == backbone.weights_file
+    assert (backbone.weights_file / "saved_model.pb").stat().st_mtime_ns == made
     assert not list(own_cache.rglob(".unpack*"))
 
 

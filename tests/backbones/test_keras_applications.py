@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
+import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_a_backbone_is_what_the_registry_says(spec) -> None:
     with without_values():
         backbone = build_backbone(spec, image_size_px=small_size(spec))
         model = backbone.model
-        cuts = [cut(backbone, n) for n in {1, len(backbone.blocks) // 2, len(backbone.blocks)}]
+        below, above = cut(backbone, len(backbone.blocks) // 2)
     assert model.input_shape == (None, small_size(spec), small_size(spec), 3)
     assert model.output_shape[-1] == spec.n_features
     assert len(model.output_shape) == 4
@@ -105,9 +105,8 @@ def test_a_backbone_is_what_the_registry_says(spec) -> None:
             for v in layer.weights
         ]
         assert kernels, f"{block.name} has nothing to train"
-    for below, above in cuts:
-        assert below.output_shape == above.input_shape
-        assert above.output_shape == model.output_shape
+    assert below.output_shape == above.input_shape
+    assert above.output_shape == model.output_shape
 
 
 @pytest.mark.parametrize("spec", marked(FIRST.values()))
@@ -121,7 +120,7 @@ def test_it_computes_what_keras_computes_with_a_published_file(spec, tmp_path, m
     path = tmp_path / spec.download.file_name
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
-    asked = {}
+    asked: dict[str, str | None] = {}
 
     def serve(fname, origin, *, cache_subdir=None, file_hash=None) -> str:
         asked.update(fname=fname, origin=origin, digest=file_hash)
@@ -193,7 +192,7 @@ def test_names_do_not_depend_on_what_was_built_before() -> None:
 def test_pictures_that_are_too_small_are_refused(reporter) -> None:
     with pytest.raises(ConfigError, match="too small") as caught:
         load_backbone("inception_v3", image_size_px=64, reporter=reporter)
-    assert "75 px" in caught.value.allowed
+    assert "75 px" in str(caught.value)
 
 
 # --- weight files of the user's own ------------------------------------------------------
@@ -224,6 +223,7 @@ def test_a_file_of_the_user_loads_by_name_and_through_the_cache(
     path = write(mobilenet.model, tmp_path / name)
     loaded = load_backbone("mobilenet", image_size_px=32, weights=str(path), reporter=reporter)
     assert loaded.weights_file == path
+    assert loaded.weights_sha256 is not None
     assert len(loaded.weights_sha256) == 64
     pixels = random_pixels(2, 32)
     np.testing.assert_array_equal(loaded.model(pixels), mobilenet.model(pixels))
@@ -265,7 +265,7 @@ def test_a_file_of_another_model_is_refused(name, mobilenet, tmp_path, reporter)
     with pytest.raises(WeightsError, match="does not fit mobilenet") as caught:
         load_backbone("mobilenet", image_size_px=32, weights=path, reporter=reporter)
     assert caught.value.received == str(path)
-    assert "3,228,864" in caught.value.allowed
+    assert "3,228,864" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["x.weights.h5", "x.h5", "x.keras"])

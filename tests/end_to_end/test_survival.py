@@ -42,16 +42,17 @@ def epochs_done(run: Path) -> int:
         return 0
 
 
-def start(photos: Path, workplace: Path, name: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tl_app", "train", photos, "--name", name, *LONG],
-        cwd=workplace,
-        stdout=subprocess.DEVNULL,
-        stderr=(workplace / f"{name}.log").open("wb"),
-    )
+def start(photos: Path, workplace: Path, name: str) -> subprocess.Popen[bytes]:
+    with (workplace / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tl_app", "train", photos, "--name", name, *LONG],
+            cwd=workplace,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
 
 
-def wait_for_epochs(process: subprocess.Popen, run: Path, n_epochs: int) -> None:
+def wait_for_epochs(process: subprocess.Popen[bytes], run: Path, n_epochs: int) -> None:
     deadline = time.monotonic() + 240
     while epochs_done(run) < n_epochs:
         assert process.poll() is None, "the run ended before it could be stopped"

@@ -28,7 +28,7 @@ from tl_app.training.hardware import Hardware
 
 def load_for(
     config: Config,
-    preprocessing: Preprocessing,
+    image_size_px: int,
     hardware: Hardware,
     strategy: tf.distribute.Strategy,
     reporter: Reporter,
@@ -37,7 +37,7 @@ def load_for(
     with strategy.scope(), dtype_policy(hardware.precision):
         return load_backbone(
             config.backbone,
-            image_size_px=preprocessing.image_size_px,
+            image_size_px=image_size_px,
             weights=config.weights,
             reporter=reporter,
         )

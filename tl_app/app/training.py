@@ -118,6 +118,13 @@ def train(
     previous = None if split_from is None else RunFolder.open(split_from, output)
     hardware = choose_hardware(config)
     say_hardware(hardware, reporter)
+    strategy = hardware.build_strategy()
+    size = config.data.image_size_px or default_image_size_px(spec)
+    # Before the pictures are looked at: what is wrong with settings or weights shows at once.
+    with clock.stage("load"):
+        backbone = load_for(config, size, hardware, strategy, reporter)
+        for phase in config.phases:
+            count_blocks(backbone, phase.unfreeze)
     with clock.stage("read"):
         dataset = scan(
             source,
@@ -140,17 +147,11 @@ def train(
         check_sides(dataset, split, config)
         say_split(dataset, split, reporter)
     preprocessing = Preprocessing(
-        image_size_px=config.data.image_size_px or default_image_size_px(spec),
+        image_size_px=size,
         aspect=config.data.aspect,
         window=resolve_window(config.data.window, dataset.examples),
         max_pixels=config.data.max_pixels,
     )
-    strategy = hardware.build_strategy()
-    with clock.stage("load"):
-        backbone = load_for(config, preprocessing, hardware, strategy, reporter)
-        for phase in config.phases:
-            count_blocks(backbone, phase.unfreeze)
-
     folder = RunFolder.create(
         output, name or default_run_name(source, config.backbone), exact=name is not None
     )
@@ -184,7 +185,7 @@ def resume(run: str, *, output: Path, command: str = "", reporter: Reporter) -> 
         strategy = hardware.build_strategy()
         preprocessing = folder.read_preprocessing()
         with clock.stage("load"):
-            backbone = load_for(config, preprocessing, hardware, strategy, reporter)
+            backbone = load_for(config, preprocessing.image_size_px, hardware, strategy, reporter)
         recorded = Decisions(folder).read()["backbone"]["weights_sha256"]
         if backbone.weights_sha256 != recorded:
             raise RunError(

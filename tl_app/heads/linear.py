@@ -160,7 +160,7 @@ def solve_linear_head(
     l2: float,
     weights: np.ndarray | None = None,
     label_smoothing: float = 0.0,
-    max_iterations: int = 1000,
+    max_iterations: int = 500,
     power: float = SPREAD_POWER,
 ) -> LinearHead:
     """The optimum of softmax regression on scaled features.
@@ -180,7 +180,7 @@ def solve_linear_head(
     weights = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
     space = standardise(features, weights, power=power)
     targets = smooth(labels, n_classes, label_smoothing)
-    theta = _solve(space.values, targets, weights, l2, None, max_iterations, 1e-11)
+    theta = _solve(space.values, targets, weights, l2, None, max_iterations, 1e-10)
     return space.fold(theta[:-1], theta[-1], l2)
 
 

@@ -21,6 +21,10 @@ def head_bytes(encoded: tf.Tensor) -> tf.Tensor:
 
 def bytes_at(data: tf.Tensor, position: tf.Tensor | int, n_bytes: int) -> tf.Tensor:
     """`n_bytes` bytes of `data` (shape (n,)) from `position` >= 0 on; int64, 0 past the end."""
+    n_known = data.shape[0]
+    if isinstance(position, int) and n_known is not None and position + n_bytes <= n_known:
+        # Within a header of fixed size: no bounds to look after, and a far smaller graph.
+        return tf.cast(data[position : position + n_bytes], tf.int64)
     window = tf.cast(data[position : position + n_bytes], tf.int64)
     if window.shape == [n_bytes]:  # at a fixed place in the head
         return window
