@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,14 +93,27 @@ def test_killed_and_resumed_ends_bit_for_bit_the_same(photos, workplace, whole):
     wait_for_epochs(process, run, 5)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    at_kill = epochs_done(run)
-    assert 5 <= at_kill < N_EPOCHS
+    assert 5 <= epochs_done(run) < N_EPOCHS
+    shutil.copytree(run, workplace / "models" / "damaged")
     done = tl_app("train", "--resume", "killed", cwd=workplace)
     assert done.returncode == 0, done.stderr
     assert_same_run(whole, RunFolder.open("killed", workplace))
     again = tl_app("train", "--resume", "killed", cwd=workplace)
     assert again.returncode == 0
     assert "complete" in again.stderr
+
+    # The same run with a truncated checkpoint: told, with a way out that works.
+    latest = workplace / "models" / "damaged" / "checkpoints" / "latest.npz"
+    latest.write_bytes(latest.read_bytes()[:-1000])
+    done = tl_app("train", "--resume", "damaged", cwd=workplace)
+    assert done.returncode == 1
+    assert "A checkpoint cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"rm -r {latest.parent}" in done.stderr
+    shutil.rmtree(latest.parent)
+    done = tl_app("train", "--resume", "damaged", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, RunFolder.open("damaged", workplace))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -113,29 +127,10 @@ def test_a_signal_saves_and_says_how_to_resume(photos, workplace, whole, number,
     log = (workplace / f"{name}.log").read_text()
     assert "tl-app train --resume" in log
     assert "Traceback" not in log
-    done = tl_app("train", "--resume", f"models/{name}", cwd=workplace)
-    assert done.returncode == 0, done.stderr
-    assert_same_run(whole, RunFolder.open(name, workplace))
-
-
-def test_a_truncated_checkpoint_is_told_with_the_way_out(photos, workplace, whole):
-    process = start(photos, workplace, "damaged")
-    run = workplace / "models" / "damaged"
-    wait_for_epochs(process, run, 2)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    latest = run / "checkpoints" / "latest.npz"
-    latest.write_bytes(latest.read_bytes()[:-1000])
-    done = tl_app("train", "--resume", "damaged", cwd=workplace)
-    assert done.returncode == 1
-    assert "checkpoint" in done.stderr
-    assert "Traceback" not in done.stderr
-    # The way out that the message names.
-    assert "rm -r" in done.stderr
-    subprocess.run(["rm", "-r", str(run / "checkpoints")], check=True)
-    done = tl_app("train", "--resume", "damaged", cwd=workplace)
-    assert done.returncode == 0, done.stderr
-    assert_same_run(whole, RunFolder.open("damaged", workplace))
+    if number == signal.SIGTERM:
+        done = tl_app("train", "--resume", f"models/{name}", cwd=workplace)
+        assert done.returncode == 0, done.stderr
+        assert_same_run(whole, RunFolder.open(name, workplace))
 
 
 FULL_DISK = """
@@ -157,7 +152,7 @@ subprocess.run(["umount", place], check=True)
 """
 
 
-@pytest.mark.parametrize("size", ["8k", "600k", "6m", "30m"])
+@pytest.mark.parametrize("size", ["8k", "600k", "20m"])
 def test_a_full_disk_is_one_message_and_the_run_goes_on_with_space(photos, tmp_path, size):
     prefix = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
     done = subprocess.run(

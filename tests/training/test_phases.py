@@ -264,6 +264,24 @@ def test_hidden_units_and_gradual_unfreezing(folder):
     assert [r.phase for r in state.history] == ["head", "head", "one", "two", "three"]
 
 
+def test_activations_below_changed_weights_are_not_taken_from_before(folder):
+    """The head is solved, blocks below it change, the head is solved again."""
+    trainer = build_trainer(
+        folder,
+        head_phase(),
+        tune_phase(learning_rate=1e-3, layer_decay=1.0),
+        head_phase(name="again"),
+    )
+    # Whatever wins on validation: the second head must see the changed blocks.
+    trainer.checkpoints.restore_best = lambda *_: None  # type: ignore[method-assign]
+    trainer.run()
+    kept = {
+        owner: np.load(next(folder.work.glob(f"plain-{owner}-train-0-*.npy")))
+        for owner in ("pretrained", "after-tune")
+    }
+    assert np.abs(kept["pretrained"] - kept["after-tune"]).max() > 1e-4
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains(folder, precision):
     trainer = build_trainer(folder, head_phase(), tune_phase(), precision=precision)

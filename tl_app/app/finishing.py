@@ -35,7 +35,7 @@ from tl_app.records import (
     Side,
     Split,
 )
-from tl_app.run import RunFolder, read_json, write_json
+from tl_app.run import RunFolder, read_json, storage_errors, write_json
 from tl_app.training.classifier import Classifier, dtype_policy, load_model
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware
@@ -79,8 +79,8 @@ def train_phases(
     write_json(folder.history_file, [record.to_dict() for record in state.history])
     with clock.stage("save"):
         final = _final_model(classifier, config, preprocessing, hardware, reporter)
-        with tf.device("CPU:0"):
-            temporary = folder.path / ".writing.keras"
+        temporary = folder.path / ".writing.keras"
+        with storage_errors(folder.keras_model):
             final.save(temporary)
             os.replace(temporary, folder.keras_model)
 

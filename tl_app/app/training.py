@@ -6,10 +6,7 @@ a resumed one go through the same code from there on.
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from tl_app.app.beginning import (
     say_split,
     write_beginning,
 )
+from tl_app.app.finished import TrainedRun, finished_run
 from tl_app.app.finishing import evaluate_and_export, train_phases
 from tl_app.app.stages import StageClock
 from tl_app.backbones.blocks import Backbone, count_blocks
@@ -31,55 +29,16 @@ from tl_app.config import Config
 from tl_app.data.scan import scan
 from tl_app.data.splitting import make_split
 from tl_app.errors import Interrupted, RunError, StorageError, TlAppError
-from tl_app.export.versions import find_version
 from tl_app.inputs.inspect import inspect_file
 from tl_app.inputs.window import resolve_window
 from tl_app.progress import Reporter
 from tl_app.records import (
-    Evaluation,
-    Predictions,
     Preprocessing,
-    SetAside,
 )
 from tl_app.run import RunFolder, default_run_name, read_json
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware, choose_hardware
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A finished run.
-
-    Attributes:
-        folder: where everything of it lies.
-        evaluation: of the test side, or None without one.
-        report: the HTML file.
-        saved_model: the newest version folder.
-        seconds: wall clock by stage.
-        set_aside: files that were not used.
-    """
-
-    folder: RunFolder
-    evaluation: Evaluation | None
-    report: Path
-    saved_model: Path
-    seconds: dict[str, float]
-    set_aside: tuple[SetAside, ...] = ()
-
-    def predict(
-        self, paths: Sequence[str | os.PathLike[str]], *, reporter: Reporter | None = None
-    ) -> tuple[Predictions, list[SetAside]]:
-        """Classify files, or all pictures below folders."""
-        from tl_app.app.verbs import predict
-        from tl_app.progress import SilentReporter
-
-        return predict(
-            str(self.folder.path),
-            [Path(path) for path in paths],
-            output=self.folder.output,
-            reporter=reporter or SilentReporter(),
-        )
-
+from tl_app.training.trackers import require_trackers
 
 # --- the two verbs -------------------------------------------------------------------------
 
@@ -116,6 +75,7 @@ def train(
     clock = StageClock()
     spec = get_spec(config.backbone)
     previous = None if split_from is None else RunFolder.open(split_from, output)
+    require_trackers(config)
     hardware = choose_hardware(config)
     say_hardware(hardware, reporter)
     strategy = hardware.build_strategy()
@@ -196,31 +156,6 @@ def resume(run: str, *, output: Path, command: str = "", reporter: Reporter) -> 
             )
         reporter.message(f"Resuming {folder.path}")
         return _finish(folder, backbone, strategy, clock, reporter)
-
-
-def finished_run(folder: RunFolder) -> TrainedRun:
-    """A complete run as `train` returned it.
-
-    Raises:
-        RunError: it is not complete.
-    """
-    info = folder.read_info()
-    if info.get("status") != "complete":
-        raise RunError(
-            "This run was not finished.",
-            received=str(folder.path),
-            next_step=f"tl-app train --resume {folder.path}",
-        )
-    dataset = folder.read_dataset()
-    evaluation = folder.read_evaluation()
-    return TrainedRun(
-        folder=folder,
-        evaluation=evaluation if evaluation.side == "test" else None,
-        report=folder.report,
-        saved_model=find_version(folder.saved_model),
-        seconds=info["seconds"],
-        set_aside=dataset.set_aside,
-    )
 
 
 def _finish(

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tl_app.app.finished import finished_run, pictures_of
 from tl_app.app.finishing import evaluated_side
 from tl_app.app.reporting import write_report
-from tl_app.app.training import finished_run
 from tl_app.config import Config
 from tl_app.data.scan import scan
-from tl_app.data.walk import Found, walk
-from tl_app.errors import DataError
 from tl_app.evaluation.scoring import evaluate as score
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.publish import ExportResult, publish_copy
@@ -38,29 +36,8 @@ def predict(
         DataError: a path does not exist, or a folder holds no picture.
         RunError: there is no such run or SavedModel.
     """
-    missing = [str(path) for path in paths if not path.exists()]
-    if missing:
-        raise DataError(
-            "There is nothing at this path.",
-            received=", ".join(missing[:5]) + (" ..." if len(missing) > 5 else ""),
-            allowed="picture files, and folders that hold some",
-        )
-    files: list[Path] = []
-    for path in paths:
-        files.extend(_pictures_below(path) if path.is_dir() else [path])
-    if not files:
-        raise DataError(
-            "There are no pictures here.",
-            received=", ".join(str(path) for path in paths[:5]),
-            allowed="picture files, and folders that hold some",
-        )
+    files = pictures_of(paths)
     return load_classifier(model, output).predict_files(files, reporter=reporter)
-
-
-def _pictures_below(folder: Path) -> list[Path]:
-    found = Found()
-    walk(folder.absolute(), ".", set(), found)
-    return [folder / path for path in sorted(found.pictures)]
 
 
 def load_classifier(model: str, output: Path) -> SavedModelClassifier:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +13,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from tl_app.config import Config
-from tl_app.errors import ConfigError
+from tl_app.errors import ConfigError, StorageError
 from tl_app.records import EpochRecord
 from tl_app.run import RunFolder
 
@@ -47,13 +49,27 @@ class TensorBoard:
     """Event files below the run; `tensorboard --logdir models` shows all runs."""
 
     def __init__(self, folder: Path) -> None:
-        self._writer = tf.summary.create_file_writer(str(folder))
+        self._folder = folder
+        with self._full_disk():
+            self._writer = tf.summary.create_file_writer(str(folder))
 
     def log(self, step: int, record: EpochRecord) -> None:
-        with self._writer.as_default():
+        with self._full_disk(), self._writer.as_default():
             for name, value in _metrics(record).items():
                 tf.summary.scalar(name, value, step=step)
-        self._writer.flush()
+            self._writer.flush()
+
+    @contextmanager
+    def _full_disk(self) -> Iterator[None]:
+        """TensorFlow reports a full disk as it reports a full GPU, which must not be mixed up."""
+        try:
+            yield
+        except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
+            raise StorageError(
+                "The learning curves cannot be written: the disk is full or the folder closed.",
+                received=str(self._folder),
+                allowed="free space, in a folder that this user may write",
+            ) from error
 
     def close(self) -> None:
         self._writer.close()
@@ -99,27 +115,33 @@ class MLflow:
         self._mlflow.end_run()
 
 
+def require_trackers(config: Config) -> None:
+    """
+    Raises:
+        ConfigError: a tracker of the configuration is not installed.
+    """
+    missing = [name for name in config.trackers if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"The tracker {' and '.join(repr(name) for name in missing)} is not installed.",
+            received=f"trackers: {', '.join(config.trackers)}",
+            allowed="tensorboard, or an extra",
+            next_step=f"pip install 'tl_app[{','.join(missing)}]'",
+        )
+
+
 def build_trackers(config: Config, folder: RunFolder) -> list[Tracker]:
     """The trackers that the configuration names.
 
     Raises:
         ConfigError: one of them is not installed.
+        StorageError: the disk is full.
     """
+    require_trackers(config)
     values = config.model_dump(mode="json")
-    trackers: list[Tracker] = []
-    for name in config.trackers:
-        try:
-            if name == "tensorboard":
-                trackers.append(TensorBoard(folder.tensorboard))
-            elif name == "wandb":
-                trackers.append(WeightsAndBiases(folder, values))
-            else:
-                trackers.append(MLflow(folder, values))
-        except ImportError as error:
-            raise ConfigError(
-                f"The tracker '{name}' is not installed.",
-                received=f"trackers: {', '.join(config.trackers)}",
-                allowed="tensorboard, or an extra",
-                next_step=f"pip install 'tl_app[{name}]'",
-            ) from error
-    return trackers
+    builders: dict[str, Callable[[], Tracker]] = {
+        "tensorboard": lambda: TensorBoard(folder.tensorboard),
+        "wandb": lambda: WeightsAndBiases(folder, values),
+        "mlflow": lambda: MLflow(folder, values),
+    }
+    return [builders[name]() for name in config.trackers]

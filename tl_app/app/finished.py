@@ -1,0 +1,101 @@
+"""A finished run, and predicting with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tl_app.data.walk import Found, walk
+from tl_app.errors import DataError, RunError
+from tl_app.export.classifier import SavedModelClassifier
+from tl_app.export.versions import find_version
+from tl_app.progress import Reporter, SilentReporter
+from tl_app.records import Evaluation, Predictions, SetAside
+from tl_app.run import RunFolder
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run.
+
+    Attributes:
+        folder: where everything of it lies.
+        evaluation: of the test side, or None without one.
+        report: the HTML file.
+        saved_model: the newest version folder.
+        seconds: wall clock by stage.
+        set_aside: files that were not used.
+    """
+
+    folder: RunFolder
+    evaluation: Evaluation | None
+    report: Path
+    saved_model: Path
+    seconds: dict[str, float]
+    set_aside: tuple[SetAside, ...] = ()
+
+    def predict(
+        self, paths: Sequence[str | os.PathLike[str]], *, reporter: Reporter | None = None
+    ) -> tuple[Predictions, list[SetAside]]:
+        """Classify files, or all pictures below folders."""
+        classifier = SavedModelClassifier(self.saved_model)
+        found = pictures_of([Path(path) for path in paths])
+        return classifier.predict_files(found, reporter=reporter or SilentReporter())
+
+
+def finished_run(folder: RunFolder) -> TrainedRun:
+    """A complete run as `train` returned it.
+
+    Raises:
+        RunError: it is not complete.
+    """
+    info = folder.read_info()
+    if info.get("status") != "complete":
+        raise RunError(
+            "This run was not finished.",
+            received=str(folder.path),
+            next_step=f"tl-app train --resume {folder.path}",
+        )
+    dataset = folder.read_dataset()
+    evaluation = folder.read_evaluation()
+    return TrainedRun(
+        folder=folder,
+        evaluation=evaluation if evaluation.side == "test" else None,
+        report=folder.report,
+        saved_model=find_version(folder.saved_model),
+        seconds=info["seconds"],
+        set_aside=dataset.set_aside,
+    )
+
+
+def pictures_of(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are named, and all pictures below folders.
+
+    Raises:
+        DataError: a path does not exist, or there is no picture at all.
+    """
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise DataError(
+            "There is nothing at this path.",
+            received=", ".join(missing[:5]) + (" ..." if len(missing) > 5 else ""),
+            allowed="picture files, and folders that hold some",
+        )
+    files: list[Path] = []
+    for path in paths:
+        files.extend(_pictures_below(path) if path.is_dir() else [path])
+    if not files:
+        raise DataError(
+            "There are no pictures here.",
+            received=", ".join(str(path) for path in paths[:5]),
+            allowed="picture files, and folders that hold some",
+        )
+    return files
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    found = Found()
+    walk(folder.absolute(), ".", set(), found)
+    return [folder / path for path in sorted(found.pictures)]
