@@ -222,7 +222,7 @@ def default_phases() -> tuple[Phase, ...]:
             name="fine_tune",
             unfreeze=1,
             epochs=5,
-            learning_rate=3e-4,
+            learning_rate=1e-4,
             layer_decay=1.0,
             views=2,
             augmentation=Augmentation(flip_horizontal=True, crop_min_area=0.7),
