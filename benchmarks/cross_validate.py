@@ -2,57 +2,110 @@
 
     python benchmarks/cross_validate.py FOLDER [--folds 5] [--seeds 0 1 2] [--set KEY=VALUE]
 
-Every fold is a complete `tl_app.train` run on a table that names the fold's test pictures;
-validation pictures are taken from the rest, as in any run. Pictures with the same pixels stay
-in one fold. Prints a line a fold and a JSON document at the end.
+A fold does all of `tl-app train` that decides its predictions: a fresh backbone, validation
+pictures taken from the training folds by the run's own split, the phases, the choice of the best
+checkpoint, and the final model's probabilities for the held-out pictures, read from their
+files. Only the decoded pictures are shared between folds; nothing is exported or reported.
+Pictures with the same pixels stay in one fold. Prints a line a fold and a JSON document at the
+end.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-import tl_app
-from tl_app.config import load_config
+from tl_app.config import Config, load_config
 from tl_app.environment import prepare_libraries
+from tl_app.progress import SilentReporter
+from tl_app.records import Dataset, Predictions, Preprocessing
+from tl_app.run import RunFolder
 
 
-def list_pictures(folder: Path) -> tuple[list[str], list[str], list[str]]:
-    """Paths, labels and pixel hashes of what `tl-app train FOLDER` would use."""
+def scan_folder(folder: Path, config: Config) -> tuple[Dataset, Preprocessing]:
+    """What `tl-app train FOLDER` would use, and how it would read it."""
+    from tl_app.backbones.registry import get_spec
     from tl_app.data.scan import scan
     from tl_app.inputs.inspect import inspect_file
-    from tl_app.progress import SilentReporter
+    from tl_app.inputs.window import resolve_window
 
-    settings = load_config().data
     dataset = scan(
         str(folder),
-        settings,
-        inspect=lambda path: inspect_file(path, max_pixels=settings.max_pixels),
+        config.data,
+        inspect=lambda path: inspect_file(path, max_pixels=config.data.max_pixels),
         reporter=SilentReporter(),
         test_required=False,
     )
-    names = dataset.class_names
-    return (
-        [example.path for example in dataset.examples],
-        [names[example.label] for example in dataset.examples],
-        [example.pixel_hash for example in dataset.examples],
+    return dataset, Preprocessing(
+        image_size_px=config.data.image_size_px or get_spec(config.backbone).image_size_px,
+        aspect=config.data.aspect,
+        window=resolve_window(config.data.window, dataset.examples),
+        max_pixels=config.data.max_pixels,
     )
 
 
-def write_table(path: Path, paths: list[str], labels: list[str], test: np.ndarray) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "label", "split"])
-        for i, (picture, label) in enumerate(zip(paths, labels, strict=True)):
-            writer.writerow([picture, label, "test" if test[i] else "train"])
+def run_fold(
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    pictures: np.ndarray,
+    held_out: np.ndarray,
+    config: Config,
+    scratch: Path,
+) -> Predictions:
+    """Train on all but `held_out` (positions) and predict those."""
+    from tl_app.app.beginning import load_for
+    from tl_app.app.finishing import predict_side
+    from tl_app.data.splitting import make_split
+    from tl_app.features.extract import FrozenPart
+    from tl_app.training.classifier import Classifier
+    from tl_app.training.hardware import choose_hardware
+    from tl_app.training.phase_inputs import TrainingData
+    from tl_app.training.phases import PhaseTrainer
+
+    is_test = np.zeros(len(dataset.examples), dtype=bool)
+    is_test[held_out] = True
+    examples = tuple(
+        replace(example, given_side="test" if test else "train")
+        for example, test in zip(dataset.examples, is_test, strict=True)
+    )
+    fold = replace(dataset, examples=examples, given_sides=("train", "test"))
+    fold, split = make_split(
+        fold,
+        validation_fraction=config.data.validation_fraction,
+        test_fraction=config.data.test_fraction,
+        seed=config.seed,
+    )
+    hardware = choose_hardware(config)
+    strategy = hardware.build_strategy()
+    backbone = load_for(config, preprocessing.image_size_px, hardware, strategy, SilentReporter())
+    with strategy.scope():
+        classifier = Classifier(backbone, len(dataset.class_names), config)
+    data = TrainingData(
+        pictures=pictures,
+        labels=dataset.labels,
+        groups=np.array(split.groups, dtype=np.int64),
+        train_rows=split.indices("train"),
+        validation_rows=split.indices("validation"),
+        n_classes=len(dataset.class_names),
+    )
+    folder = RunFolder.create(scratch, "fold")
+    PhaseTrainer(classifier, data, config, hardware, strategy, folder, [], SilentReporter()).run()
+    return predict_side(
+        FrozenPart(classifier.probabilities()),
+        fold,
+        split,
+        "test",
+        preprocessing,
+        SilentReporter(),
+    )
 
 
 def main() -> None:
@@ -64,48 +117,53 @@ def main() -> None:
     arguments = parser.parse_args()
 
     prepare_libraries()
-    paths, labels, hashes = list_pictures(arguments.folder)
+    from tl_app.features.extract import keep_pictures
+
+    base = load_config(None, arguments.overrides)
+    dataset, preprocessing = scan_folder(arguments.folder, base)
+    n_pictures = len(dataset.examples)
+    hashes = [example.pixel_hash for example in dataset.examples]
+    store = Path(tempfile.mkdtemp())
+    pictures = keep_pictures(
+        [Path(dataset.root) / example.path for example in dataset.examples],
+        preprocessing,
+        store / "pictures.npy",
+        batch_size=32,
+        reporter=SilentReporter(),
+    )
     by_seed: dict[int, dict[str, float]] = {}
     for seed in arguments.seeds:
+        config = base.model_copy(update={"seed": seed})
         folds = StratifiedGroupKFold(arguments.folds, shuffle=True, random_state=seed)
         n_right, loss, seconds = 0, 0.0, []
-        for number, (_, held_out) in enumerate(folds.split(paths, labels, hashes)):
-            test = np.zeros(len(paths), dtype=bool)
-            test[held_out] = True
+        for number, (_, held_out) in enumerate(folds.split(hashes, dataset.labels, hashes)):
             scratch = Path(tempfile.mkdtemp())
+            started = time.perf_counter()
             try:
-                write_table(scratch / "table.csv", paths, labels, test)
-                started = time.perf_counter()
-                run = tl_app.train(
-                    arguments.folder,
-                    config=load_config(None, [*arguments.overrides, f"seed={seed}"]),
-                    table=scratch / "table.csv",
-                    output=scratch,
-                )
-                seconds.append(time.perf_counter() - started)
-                predictions = run.folder.read_predictions("test")
+                found = run_fold(dataset, preprocessing, pictures, held_out, config, scratch)
             finally:
                 shutil.rmtree(scratch)
-            rows = np.arange(len(predictions.y_true))
-            right = int((predictions.y_pred == predictions.y_true).sum())
-            told = predictions.probabilities[rows, predictions.y_true]
+            seconds.append(time.perf_counter() - started)
+            right = int((found.y_pred == found.y_true).sum())
+            told = found.probabilities[np.arange(len(held_out)), found.y_true]
             n_right += right
             loss -= float(np.log(np.clip(told, 1e-7, 1)).sum())
             print(
-                f"seed {seed} fold {number}: {right}/{len(rows)} right, {seconds[-1]:.0f} s",
+                f"seed {seed} fold {number}: {right}/{len(held_out)} right, {seconds[-1]:.0f} s",
                 flush=True,
             )
         by_seed[seed] = {
-            "accuracy": n_right / len(paths),
-            "log_loss": loss / len(paths),
-            "median_seconds_per_run": float(np.median(seconds)),
+            "accuracy": n_right / n_pictures,
+            "log_loss": loss / n_pictures,
+            "median_seconds_per_fold": float(np.median(seconds)),
         }
         print(f"seed {seed}: {by_seed[seed]}", flush=True)
+    shutil.rmtree(store)
     print(
         json.dumps(
             {
                 "folder": arguments.folder.name,
-                "n_pictures": len(paths),
+                "n_pictures": n_pictures,
                 "folds": arguments.folds,
                 "seeds": arguments.seeds,
                 "settings": arguments.overrides,

@@ -239,3 +239,20 @@ def test_python_api(photos, tmp_path):
     predictions, set_aside = run.predict([photos / HOSTILE_CLASS / HOSTILE_FILE])
     assert predictions.probabilities.shape == (1, 3)
     assert set_aside == []
+
+
+def test_a_hub_model_is_fine_tuned_and_exported_without_its_folder(photos, tmp_path):
+    """A SavedModel has one block: the second phase streams pictures through all of it."""
+    import tl_app
+    from tests.backbones.helpers import write_feature_vector
+    from tl_app.training.decisions import Decisions
+
+    folder = tmp_path / "feature_vector"
+    write_feature_vector(folder)
+    run = tl_app.train(photos, backbone=f"hub:{folder}", output=tmp_path)
+    assert Decisions(run.folder).read()["phase fine_tune"]["source"] == "streamed"
+    shutil.rmtree(folder)
+    recorded = run.folder.read_predictions("test")
+    root = Path(run.folder.read_dataset().root)
+    predictions, _ = run.predict([root / path for path in recorded.paths])
+    np.testing.assert_allclose(predictions.probabilities, recorded.probabilities, atol=1e-5)

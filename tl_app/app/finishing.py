@@ -22,6 +22,7 @@ from tl_app.backbones.loading import load_backbone
 from tl_app.config import Config
 from tl_app.evaluation.scoring import evaluate
 from tl_app.export.latency import measure_latency
+from tl_app.export.parity import exact_float32
 from tl_app.export.publish import export_model
 from tl_app.export.versions import find_version
 from tl_app.features.extract import FrozenPart, keep_pictures
@@ -193,7 +194,11 @@ def predict_side(
     examples = [dataset.examples[i] for i in split.indices(side)]
     files = [Path(dataset.root) / example.path for example in examples]
     rows = []
-    with reporter.bar(f"Predicting the {side} side", len(files), "images") as bar:
+    # TF32 on a GPU would differ from the export's check by more than its tolerance.
+    with (
+        exact_float32(),
+        reporter.bar(f"Predicting the {side} side", len(files), "images") as bar,
+    ):
         for batch in iterate_pictures(files, preprocessing, PREDICTION_BATCH):
             rows.append(forward(batch))
             bar.advance(len(rows[-1]))
