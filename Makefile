@@ -76,6 +76,8 @@ demo: install
 	photos="$$($(BIN)/python examples/demo_photos.py)"
 	# Not quoted: the fallback set is named by several words.
 	$(BIN)/tl-app train $$photos
+	echo
+	echo "To use tl-app in this shell:  . $(VENV)/bin/activate"
 
 lint: $(VENV)/.installed-dev
 	@

@@ -24,7 +24,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from tl_app.config import Config, load_config
-from tl_app.environment import prepare_libraries
+from tl_app.libraries import prepare_libraries
 from tl_app.progress import SilentReporter
 from tl_app.records import Dataset, Predictions, Preprocessing
 from tl_app.run import RunFolder

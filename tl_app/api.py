@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tl_app.config import Config, load_config
-from tl_app.environment import prepare_libraries
 from tl_app.errors import ConfigError
+from tl_app.libraries import loading
 from tl_app.progress import Reporter, SilentReporter
 
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ def train(
     Raises:
         TlAppError: one of its kinds; see `tl_app.errors`.
     """
-    prepare_libraries()
-    from tl_app import app
-
-    return app.train(
+    return _verb("train")(
         os.fspath(source),
         config=_config(config, settings),
         output=Path(output),
@@ -74,10 +71,7 @@ def resume(
     run: PathLike, *, output: PathLike = ".", reporter: Reporter | None = None
 ) -> TrainedRun:
     """Continue a run that was interrupted; it ends as if it never had been."""
-    prepare_libraries()
-    from tl_app import app
-
-    return app.resume(
+    return _verb("resume")(
         os.fspath(run),
         output=Path(output),
         command="tl_app.resume(...)",
@@ -93,10 +87,7 @@ def predict(
     reporter: Reporter | None = None,
 ) -> tuple[Predictions, list[SetAside]]:
     """Classify files, or all pictures below folders, with a run or an exported SavedModel."""
-    prepare_libraries()
-    from tl_app import app
-
-    return app.predict(
+    return _verb("predict")(
         os.fspath(model),
         [Path(path) for path in paths],
         output=Path(output),
@@ -112,10 +103,7 @@ def evaluate(
     reporter: Reporter | None = None,
 ) -> Evaluation:
     """Evaluate a run on its own test pictures, or on another labelled folder."""
-    prepare_libraries()
-    from tl_app import app
-
-    return app.evaluate(
+    return _verb("evaluate")(
         os.fspath(run),
         None if folder is None else os.fspath(folder),
         output=Path(output),
@@ -127,10 +115,9 @@ def write_report(
     run: PathLike, *, output: PathLike = ".", reporter: Reporter | None = None
 ) -> Path:
     """Write the run's report anew from what the run recorded; returns the HTML file."""
-    prepare_libraries()
-    from tl_app import app
-
-    return app.report(os.fspath(run), output=Path(output), reporter=reporter or SilentReporter())
+    return _verb("report")(
+        os.fspath(run), output=Path(output), reporter=reporter or SilentReporter()
+    )
 
 
 def export_model(
@@ -141,10 +128,7 @@ def export_model(
     reporter: Reporter | None = None,
 ) -> ExportResult:
     """Write a versioned SavedModel that reproduces what the run recorded, or fail."""
-    prepare_libraries()
-    from tl_app import app
-
-    return app.export(
+    return _verb("export")(
         os.fspath(run),
         Path(destination),
         output=Path(output),
@@ -157,6 +141,14 @@ def list_backbones() -> list[Any]:
     from tl_app import app
 
     return app.backbones()
+
+
+def _verb(name: str) -> Any:
+    """The app's function of this name; what it needs is imported here, quietly."""
+    with loading():
+        from tl_app import app
+
+        return getattr(app, name)
 
 
 def _path(value: PathLike | None) -> Path | None:

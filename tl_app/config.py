@@ -17,7 +17,7 @@ from tl_app.errors import ConfigError, did_you_mean
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
-Positive = Annotated[float, Field(gt=0.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
@@ -56,7 +56,7 @@ class DataSettings(Settings):
         description="Levels of 16-bit pictures that become black and white; auto takes "
         "0 to the smallest full bit depth that holds every level of the data.",
     )
-    max_pixels: Annotated[int, Field(ge=1)] = Field(
+    max_pixels: Annotated[int, Field(ge=1, le=2**31)] = Field(
         100_000_000, description="Pictures with more pixels than this are set aside."
     )
     merge_classes: bool = Field(
@@ -146,9 +146,9 @@ class Phase(Settings):
     )
     l1: NonNegative = Field(0.0, description="Penalty on the head's weights.")
     l2: NonNegative | Literal["auto"] = Field(
-        0.0,
-        description="Penalty on the head's weights; auto chooses it by cross-validation "
-        "(lbfgs only).",
+        "auto",
+        description="Penalty on the head's weights; auto chooses it by cross-validation for a "
+        "solved head and is 0 under adamw.",
     )
     label_smoothing: Fraction = Field(
         0.0, description="Share of each label that is spread over all classes."
@@ -191,8 +191,6 @@ class Phase(Settings):
                     f"solver 'lbfgs' solves a plain linear head and cannot have "
                     f"{', '.join(conflicts)}; allowed: solver 'adamw' or 'auto'"
                 )
-        elif self.l2 == "auto" and self.resolved_solver == "adamw":
-            raise ValueError("l2 'auto' needs solver 'lbfgs'; allowed here: a number from 0")
         return self
 
     @property
@@ -217,13 +215,13 @@ def default_phases() -> tuple[Phase, ...]:
     is hard to beat on small sets, deeper unfreezing costs more and mostly hurts.
     """
     return (
-        Phase(name="head", l2="auto"),
+        Phase(name="head"),
         Phase(
             name="fine_tune",
             unfreeze=1,
             epochs=5,
             learning_rate=1e-4,
-            layer_decay=1.0,
+            layer_decay=0.7,
             views=2,
             augmentation=Augmentation(flip_horizontal=True, crop_min_area=0.7),
         ),
@@ -243,7 +241,7 @@ class Config(Settings):
     )
     batch_size: Annotated[int, Field(ge=1)] = Field(32, description="Pictures in a training step.")
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "auto", description="Number type of the layers that train; auto fits the device."
+        "auto", description="Number type that the network computes in; auto fits the device."
     )
     devices: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="auto takes every usable GPU, else the CPU; or names such as GPU:0."
@@ -296,7 +294,7 @@ def load_config(
     if path is not None:
         merged = read_settings(path)
     for key, value in (values or {}).items():
-        _assign(merged, key.split("."), value)
+        _merge(merged, key.split("."), value)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
@@ -306,6 +304,7 @@ def load_config(
             _assign(merged, key.strip().split("."), parse_value(text))
         except (KeyError, IndexError, TypeError, ValueError) as error:
             problems.append(f"--set {override}: {error.args[0]}")
+    _complete_phases(merged)
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
@@ -315,6 +314,30 @@ def load_config(
             problems, next_step="tl-app config   (prints every setting with its default)"
         )
     return config
+
+
+def _merge(target: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    """`_assign`, where a group of settings changes those that it names and no others."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _merge(target, [*keys, key], inner)
+    else:
+        _assign(target, keys, value)
+
+
+def _complete_phases(values: dict[str, Any]) -> None:
+    """A phase with the name of a default one takes from it what is not said."""
+    phases = values.get("phases")
+    if not isinstance(phases, list):
+        return
+    defaults = {phase.name: phase.model_dump(mode="json") for phase in default_phases()}
+    for i, phase in enumerate(phases):
+        base = defaults.get(str(phase.get("name"))) if isinstance(phase, dict) else None
+        if base is not None:
+            augmentation = phase.get("augmentation", {})
+            if isinstance(augmentation, dict):
+                augmentation = {**base["augmentation"], **augmentation}
+            phases[i] = {**base, **phase, "augmentation": augmentation}
 
 
 def _assign(target: dict[str, Any], keys: Sequence[str], value: Any) -> None:

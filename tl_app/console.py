@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0
 LINE_SHARE = 0.1
+# Before so much of a step is done, a rate says more about its start than about the rest.
+ESTIMATE_SHARE = 0.05
+ESTIMATE_SECONDS = 5.0
 
 
 def printable(text: object, *, keep_newlines: bool = False) -> str:
@@ -73,6 +77,48 @@ class ForgivingStream:
             action()
         except (OSError, ValueError):  # closed pipe, terminal gone, closed file
             self._is_open = False
+
+
+def terminal_columns(stream: ForgivingStream) -> int | None:
+    """Width of the terminal behind `stream`; None where there is none, or it does not tell."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None if stream.isatty() else None
+    except (OSError, ValueError):  # no file, or a closed one
+        return None
+
+
+def fitted(text: str, stream: ForgivingStream, *, hanging: int = 2) -> str:
+    """`text` with its sentences broken between words to the width of a terminal.
+
+    Left as they are: what goes to a file or pipe; rows of tables, known by the two spaces
+    between their columns; and commands, which are there to be copied.
+
+    Args:
+        text: printable lines.
+        stream: where they go.
+        hanging: columns by which continuation lines are indented further.
+    """
+    columns = terminal_columns(stream)
+    if columns is None or columns < 20:
+        return text
+    return "\n".join(_broken(line, columns, hanging) for line in text.split("\n"))
+
+
+def _broken(line: str, columns: int, hanging: int) -> str:
+    words = line.lstrip(" ")
+    label, _, value = words.partition(":")
+    is_row = "  " in (value.lstrip(" ") if label.isalpha() else words)
+    if len(line) <= columns or is_row or value.lstrip(" ").startswith("tl-app "):
+        return line
+    return textwrap.fill(
+        line,
+        width=columns,
+        subsequent_indent=" " * (len(line) - len(words) + hanging),
+        break_long_words=False,
+        break_on_hyphens=False,
+        expand_tabs=False,
+        replace_whitespace=False,
+    )
 
 
 def rate_text(n: int, unit: str, seconds: float) -> str:
@@ -156,6 +202,7 @@ class _LineBar:
         self._write, self._clock = write, clock
         self._title, self._total, self._unit = title, total, unit
         self._start = self._last_time = clock()
+        self._first_time: float | None = None
         self._done = self._last_done = 0
         self._lock = threading.Lock()
         write(f"{title}: {total:,} {unit}")
@@ -164,20 +211,25 @@ class _LineBar:
         with self._lock:
             self._done += n
             now = self._clock()
+            if self._first_time is None:
+                self._first_time = now
             waited = now - self._last_time
             gained = (self._done - self._last_done) / max(self._total, 1)
             is_due = waited >= LINE_SECONDS or (gained >= LINE_SHARE and waited >= 1.0)
             if not is_due or self._done >= self._total:
                 return
             self._last_time, self._last_done = now, self._done
-            elapsed = now - self._start
-            left = elapsed * (self._total - self._done) / max(self._done, 1)
-            parts = [
-                f"{self._done:,} of {self._total:,} {self._unit}",
-                rate_text(self._done, self._unit, elapsed),
-                f"{duration_text(left)} left",
-                printable(note),
-            ]
+            parts = [f"{self._done:,} of {self._total:,} {self._unit}"]
+            # What comes before the first unit is done, such as compiling, is not repeated.
+            worked = now - self._first_time
+            if self._done >= ESTIMATE_SHARE * self._total or worked >= ESTIMATE_SECONDS:
+                elapsed = now - self._start
+                left = elapsed * (self._total - self._done) / max(self._done, 1)
+                parts += [
+                    rate_text(self._done, self._unit, elapsed),
+                    f"{duration_text(left)} left",
+                ]
+            parts.append(printable(note))
         self._write(f"{self._title}: " + ", ".join(part for part in parts if part))
 
     def finish(self) -> None:
@@ -209,10 +261,14 @@ class TerminalReporter(QuietReporter):
     def _line(self, text: str, style: str = "") -> None:
         with self._lock:
             if self._progress is None:
-                super()._line(text)
+                super()._line(fitted(text, self._stream))
             else:  # above the bars, which would otherwise overwrite it
                 self._progress.console.print(
-                    text, style=style or None, markup=False, highlight=False, soft_wrap=True
+                    fitted(text, self._stream),
+                    style=style or None,
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
                 )
 
     @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_app import __version__
-from tl_app.errors import ConfigError
+from tl_app.libraries import loading
 
 PACKAGES = (
     "tensorflow",
@@ -50,25 +50,6 @@ CUDA_LIBRARIES = {
     "libcusolver": {"12": "11", "13": "12"},
     "libcusparse": {"12": "12", "13": "12"},
 }
-
-
-def prepare_libraries() -> None:
-    """Settle what TensorFlow and Keras read from the environment; call before their import.
-
-    Raises:
-        ConfigError: Keras is already imported with a backend other than TensorFlow.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    keras = sys.modules.get("keras")
-    if keras is None:
-        os.environ["KERAS_BACKEND"] = "tensorflow"
-    elif keras.config.backend() != "tensorflow":
-        raise ConfigError(
-            "Keras runs on another backend in this process.",
-            received=keras.config.backend(),
-            allowed="tensorflow",
-            next_step="set KERAS_BACKEND=tensorflow before keras is imported",
-        )
 
 
 def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str | None]:
@@ -119,11 +100,12 @@ def doctor() -> dict[str, Any]:
         sentence), `disk`, `weights` ({"here": [...], "missing": [...]}), `seconds`.
     """
     start = time.monotonic()
-    prepare_libraries()
     disk = shutil.disk_usage(".")
+    with loading():
+        found = devices()
     return {
         **describe(),
-        "devices": devices(),
+        "devices": found,
         "gpu_problem": gpu_problem(),
         "disk": {"free_bytes": disk.free, "total_bytes": disk.total},
         "weights": _weights(),

@@ -263,6 +263,11 @@ class Predictions:
         """int64, shape (n_examples,), the most probable class."""
         return self.probabilities.argmax(axis=1).astype(np.int64)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The name of the most probable class, one a row."""
+        return tuple(self.class_names[i] for i in self.y_pred)
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tl_app.errors import RunError, StorageError
+from tl_app.errors import ConfigError, RunError, StorageError
 from tl_app.records import Dataset, Evaluation, Predictions, Preprocessing, Side, Split
 
 RUN_FORMAT = 1
@@ -156,6 +156,9 @@ class RunFolder:
         self.path = path
         self.output = output
 
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
     # --- names -------------------------------------------------------------------------
 
     @property
@@ -253,15 +256,30 @@ class RunFolder:
                     path.mkdir()
                 except FileExistsError:
                     if exact:
-                        raise RunError(
-                            "A run of this name exists and is never overwritten.",
-                            received=str(path),
-                            allowed="a new name",
-                            next_step=f"tl-app train --resume {path}   to continue it",
-                        ) from None
+                        raise _name_taken(path) from None
                     continue
             return cls(path, output)
         raise RunError("A thousand runs of this name exist.", received=name)
+
+    @classmethod
+    def require_free(cls, output: Path, name: str) -> None:
+        """Look before the work whether a wished name can be had.
+
+        Raises:
+            ConfigError: it is no plain folder name.
+            RunError: a run of this name exists.
+        """
+        if safe_name(name) != name:
+            raise ConfigError(
+                "This cannot be the name of a run.",
+                received=name,
+                allowed="at most 60 letters, digits, '.', '_' and '-', not beginning or ending "
+                "with a sign",
+                next_step=f"--name {safe_name(name)}",
+            )
+        for path in (output / "models" / name, output / "reports" / name):
+            if path.exists():
+                raise _name_taken(path)
 
     @classmethod
     def open(cls, reference: str | os.PathLike[str], output: Path) -> RunFolder:
@@ -270,8 +288,10 @@ class RunFolder:
         Raises:
             RunError: there is none, it is no run, or a newer tl_app wrote it.
         """
-        direct, named = Path(reference), output / "models" / Path(reference).name
-        path = next((p for p in (direct, named) if (p / "run.json").is_file()), None)
+        places = [Path(reference)]
+        if os.sep not in os.fspath(reference):
+            places.append(output / "models" / reference)
+        path = next((p for p in places if (p / "run.json").is_file()), None)
         if path is None:
             known = sorted(p.parent.name for p in (output / "models").glob("*/run.json"))
             raise RunError(
@@ -283,8 +303,15 @@ class RunFolder:
             )
         path = path.resolve()
         run = cls(path, path.parent.parent if path.parent.name == "models" else output)
-        written = run.read_info().get("format")
-        if not isinstance(written, int) or written > RUN_FORMAT:
+        info = run.read_info()
+        written = info.get("format") if isinstance(info, dict) else None
+        if not isinstance(written, int):
+            raise RunError(
+                "A file of the run is damaged: it does not say which format the run has.",
+                received=str(run.info_file),
+                next_step="train anew",
+            )
+        if written > RUN_FORMAT:
             raise RunError(
                 "This run was written by a newer tl_app.",
                 received=f"{path}: format {written}",
@@ -367,6 +394,15 @@ class RunFolder:
             probabilities=arrays["probabilities"],
             class_names=tuple(str(name) for name in arrays["class_names"]),
         )
+
+
+def _name_taken(path: Path) -> RunError:
+    return RunError(
+        "A run of this name exists and is never overwritten.",
+        received=str(path),
+        allowed="a new name",
+        next_step=f"another --name, or tl-app train --resume {path} if it was interrupted",
+    )
 
 
 def default_run_name(source: str, backbone: str, now: datetime | None = None) -> str:

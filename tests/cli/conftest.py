@@ -37,6 +37,7 @@ class FakeApp(ModuleType):
         self.folder = folder
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.failure: BaseException | None = None
+        self.backbone_name = "tiny_net"
         self.evaluation: Evaluation | None = make_evaluation()
         self.predictions = Predictions(
             paths=("a.jpg", "line\nbreak\x1b[2J.jpg", "bytes\udcff.jpg"),
@@ -89,7 +90,7 @@ class FakeApp(ModuleType):
         self._note("backbones", (), {})
         return [
             {
-                "name": "tiny_net",
+                "name": self.backbone_name,
                 "image_size_px": 64,
                 "n_parameters": 3_400_000,
                 "licence": "MIT",

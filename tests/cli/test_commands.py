@@ -27,7 +27,7 @@ def test_train_hands_over_what_was_asked(app: Any, tmp_path: Path) -> None:
     config = tmp_path / "my.toml"
     config.write_text("seed = 5\nbatch_size = 8\n[data]\naspect = 'pad'\n", encoding="utf-8")
     argv = ["train", "photos dir", "--config", str(config), "--seed", "6", "--image-size", "96"]
-    argv += ["--set", "phases.1.learning_rate=1e-5", "--no-flip", "--no-test", "--merge-classes"]
+    argv += ["--set", "phases.1.learning_rate=1e-5", "--no-flip", "--merge-classes"]
     argv += ["--table", "t.csv", "--data-dir", "d", "--split-from", "old", "--output", "out"]
     assert main([*argv, "--name", "n"]) == 0
     [(verb, args, kwargs)] = app.calls
@@ -37,7 +37,6 @@ def test_train_hands_over_what_was_asked(app: Any, tmp_path: Path) -> None:
     assert settings.batch_size == 8
     assert settings.data.aspect == "pad"
     assert settings.data.image_size_px == 96
-    assert settings.data.test_fraction == 0
     assert settings.data.merge_classes is True
     assert settings.phases[1].learning_rate == 1e-5
     assert [phase.augmentation.flip_horizontal for phase in settings.phases] == [False, False]
@@ -68,8 +67,15 @@ def test_train_without_a_test_part(app: Any, capfd: Capture) -> None:
     app.evaluation = None
     code, document = run_json(capfd, "train", "photos", "--no-test")
     assert (code, document["test"]) == (0, None)
+    assert app.calls[0][2]["config"].data.test_fraction == 0
     assert main(["train", "photos", "--no-test"]) == 0
     assert "without a test part" in capfd.readouterr().out
+
+
+def test_a_kept_split_keeps_its_test_part(app: Any, capfd: Capture) -> None:
+    assert main(["train", "photos", "--no-test", "--split-from", "old"]) == 2
+    assert "--split-from old with --no-test" in capfd.readouterr().err
+    assert app.calls == []
 
 
 def test_train_text(app: Any, capfd: Capture) -> None:
@@ -77,8 +83,8 @@ def test_train_text(app: Any, capfd: Capture) -> None:
     captured = capfd.readouterr()
     assert "0.900  0.800 to 0.950     0.500" in captured.out
     assert "20 pictures are few." in captured.out
-    assert "1 files were set aside (1 empty)" in captured.out
-    assert f"Next: tl-app predict {app.folder / 'models/r'}" in captured.out
+    assert "1 file was set aside (1 empty)" in captured.out
+    assert f"Next        tl-app predict {app.folder / 'models/r'}" in captured.out
     assert "1 min 11 s" in captured.out
     # What libraries print goes where messages go, also without --json.
     assert "a library speaks" not in captured.out
@@ -111,8 +117,8 @@ def test_three_mistakes_are_told_at_once(app: Any, capfd: Capture) -> None:
     )
     assert code == document["exit_code"] == 2
     problem = document["error"]["problem"]
-    assert "seed" in problem
-    assert "'crp'" in problem
+    assert "seed: received 'x'; allowed: a whole number from 0 to 2147483647" in problem
+    assert "data.aspect: received 'crp'; allowed: crop, pad or squash" in problem
     assert "'epochs'" in problem
     assert app.calls == []
 
@@ -145,6 +151,32 @@ def test_predict_csv(app: Any, capfd: Capture, tmp_path: Path) -> None:
     assert rows[0] == ["path", "label", "probability", "p_cat", "p_dög"]
     assert [row[0] for row in rows[1:]] == list(app.predictions.paths)
     assert rows[3] == ["bytes\udcff.jpg", "dög", "0.875", "0.125", "0.875"]
+    assert f"3 predictions are in {file}" in capfd.readouterr().err
+
+
+def test_predict_writes_over_a_file_only_when_told(
+    app: Any, capfd: Capture, tmp_path: Path
+) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("path,label\n", encoding="utf-8")
+    argv = ["predict", "models/r", "folder", "--csv", str(file)]
+    assert main(argv) == 2
+    assert "--force" in capfd.readouterr().err
+    assert file.read_text(encoding="utf-8") == "path,label\n"
+    assert app.calls == []  # refused before anything is predicted
+    assert main([*argv, "--force"]) == 0
+    assert file.read_bytes().startswith(b"path,label,probability,")
+
+
+def test_near_certainty_is_rounded_for_people_only(app: Any, capfd: Capture) -> None:
+    app.predictions = replace(
+        app.predictions, probabilities=np.array([[0.9999, 0.0001], [0.9994, 0.0006], [0.5, 0.5]])
+    )
+    assert main(["predict", "models/r", "folder"]) == 0
+    shown = capfd.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in shown[1:]] == [">0.999", "0.999", "0.500"]
+    _, document = run_json(capfd, "predict", "models/r", "folder")
+    assert document["predictions"][0]["probability"] == 0.9999
 
 
 def test_predict_without_one_usable_picture(app: Any, capfd: Capture) -> None:
@@ -178,7 +210,13 @@ def test_report_export_and_backbones(app: Any, capfd: Capture) -> None:
     assert main(["export", "models/r", "serve"]) == 0
     assert "2.0e-07" in capfd.readouterr().out
     assert main(["backbones"]) == 0
-    assert "tiny_net  64 px       3.4 M  MIT      here" in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert "tiny_net  64 px       3.4 M  MIT      here" in shown
+    assert "(default)" not in shown
+    assert shown.endswith("or bring them with --weights FILE.\n")
+    app.backbone_name = "efficientnet_lite0"
+    assert main(["backbones"]) == 0
+    assert "efficientnet_lite0 (default)  64 px" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pty
+import struct
+import termios
 import threading
 import unicodedata
 
@@ -18,6 +21,7 @@ from tl_app.console import (
     QuietReporter,
     TerminalReporter,
     duration_text,
+    fitted,
     make_reporter,
     printable,
     rate_text,
@@ -69,6 +73,19 @@ def test_a_slow_step_says_something_every_ten_seconds() -> None:
             bar.advance(note="loss 0.5")
     assert len(stream.getvalue().splitlines()) == 2 + 5
     assert "loss 0.5" in stream.getvalue()
+
+
+def test_a_slow_start_is_no_measure_of_the_rest() -> None:
+    stream, clock = io.StringIO(), Clock()
+    with LineReporter(stream, clock).bar("training", 1000, "images") as bar:
+        clock.now += 12.0  # compiling
+        bar.advance(1)
+        for _ in range(11):
+            clock.now += 1.0
+            bar.advance(10)
+    lines = stream.getvalue().splitlines()
+    assert lines[1] == "training: 1 of 1,000 images"
+    assert lines[2].endswith("left")
 
 
 def test_a_short_step_is_two_lines() -> None:
@@ -173,6 +190,41 @@ def test_pipes_and_dumb_terminals_get_lines(monkeypatch: pytest.MonkeyPatch) -> 
     with os.fdopen(slave, "w") as stream:
         assert type(make_reporter(stream=stream)) is LineReporter
     os.close(master)
+
+
+def shown_in_columns(text: str, columns: int) -> str:
+    """`fitted` to a real (pseudo) terminal of this width."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(slave, "w") as stream:
+        shown = fitted(text, ForgivingStream(stream))
+    os.close(master)
+    return shown
+
+
+def test_a_terminal_gets_sentences_broken_between_words() -> None:
+    sentence = "  received: " + "these words are many and long " * 5
+    shown = shown_in_columns(sentence, 40)
+    assert all(len(line) <= 40 for line in shown.splitlines())
+    assert len(shown.splitlines()) > 3
+    assert shown.split() == sentence.split()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "path/of/a/picture/far/below.jpg  class name  0.999",
+        "  next:     tl-app train --resume models/a_run_with_a_long_name",
+        "/a/path/that/is/longer/than/the/terminal/is/wide",
+    ],
+)
+def test_rows_commands_and_paths_stay_whole(line: str) -> None:
+    assert shown_in_columns(line, 40) == line
+
+
+def test_files_and_pipes_get_whole_lines() -> None:
+    text = "many words " * 50
+    assert fitted(text, ForgivingStream(io.StringIO())) == text
 
 
 def test_a_reader_that_goes_away_stops_nothing() -> None:

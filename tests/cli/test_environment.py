@@ -13,6 +13,7 @@ import pytest
 
 from tl_app import environment
 from tl_app.errors import ConfigError
+from tl_app.libraries import prepare_libraries
 
 BUILD = {"is_cuda_build": True, "cuda_version": "12.5.1", "cudnn_version": "9"}
 
@@ -91,11 +92,11 @@ def test_keras_on_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     other = SimpleNamespace(config=SimpleNamespace(backend=lambda: "jax"))
     monkeypatch.setitem(sys.modules, "keras", other)
     with pytest.raises(ConfigError, match="jax"):
-        environment.prepare_libraries()
+        prepare_libraries()
 
 
 def test_keras_is_told_its_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.delitem(sys.modules, "keras", raising=False)
-    environment.prepare_libraries()
+    prepare_libraries()
     assert environment.os.environ["KERAS_BACKEND"] == "tensorflow"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tl_app.cli.libraries import loading
+from tl_app.libraries import loading
 
 CHATTER = (
     b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
@@ -46,6 +46,25 @@ def test_who_asks_for_the_log_gets_it(
     with loading():
         os.write(2, CHATTER)
     assert capfd.readouterr().err == CHATTER.decode()
+
+
+@pytest.mark.slow
+def test_the_python_api_is_as_quiet_as_the_command_line() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, tl_app\n"
+            "try: tl_app.evaluate('no_such_run')\n"
+            "except tl_app.RunError: print('tensorflow' in sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 @pytest.mark.slow

@@ -40,6 +40,20 @@ def test_all_unknown_options_are_told_at_once() -> None:
     assert "'--aspect'" in caught.value.problem
 
 
+def test_what_is_not_alike_is_not_suggested() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(["train", "photos", "--bogus"])
+    assert "Did you mean" not in caught.value.problem
+
+
+@pytest.mark.parametrize("option", ["--json", "--quiet"])
+def test_an_option_of_all_verbs_before_the_verb(option: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse([option])
+    assert f"tl-app VERB {option}" in caught.value.problem
+    assert "--version" not in caught.value.problem
+
+
 @pytest.mark.parametrize(
     "argv",
     [["predict", "run"], ["export", "run"], ["evaluate"], ["report"], ["train", "a", "b"]],

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tl_app.cli.main import main
-from tl_app.cli.settings import describe_settings, to_toml
+from tl_app.cli.settings import describe_settings, judged, to_toml
 from tl_app.config import Config, Phase, load_config, without_mirroring
+from tl_app.errors import ConfigError
 
 
 def read_back(text: str, folder: Path) -> Config:
@@ -62,8 +63,28 @@ def test_every_setting_is_explained() -> None:
 def test_allowed_values_are_in_words() -> None:
     allowed = {setting.name: setting.allowed for setting in describe_settings()}
     assert allowed["data.aspect"] == "crop, pad or squash"
-    assert allowed["data.image_size_px"] == "a whole number from 32 to 2048 or none"
+    assert allowed["data.image_size_px"] == 'a whole number from 32 to 2048, or "none"'
     assert allowed["phases.N.learning_rate"] == "a number above 0"
+    assert allowed["seed"] == "a whole number from 0 to 2147483647"
+    assert allowed["devices"] == "auto, or a list of names"
+    assert allowed["head_hidden_units"] == "a list of whole numbers from 1"
+
+
+def test_a_setting_that_may_be_none_says_the_word_that_is_read() -> None:
+    text = to_toml(Config())
+    assert "None" not in text
+    assert '"none" takes the backbone\'s own' in text
+    assert "\n\n\n" not in text
+
+
+def test_a_wrong_value_is_told_once_with_what_is_allowed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        judged(None, ["phases.0.unfreeze=zz", "data.window=q", "sead=1"])
+    assert caught.value.problem.splitlines()[1:] == [
+        "  - data.window: received 'q'; allowed: auto, or [a whole number, a whole number]",
+        "  - phases.0.unfreeze: received 'zz'; allowed: a whole number from 0, or all",
+        "  - sead: unknown setting. Did you mean 'seed'?",
+    ]
 
 
 def test_the_verb_prints_both_forms(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ def test_a_thousand_classes_work(tmp_path):
         "--image-size",
         "32",
         "--set",
-        'phases=[{name="head", l2=1.0}]',
+        'phases=[{name="head"}]',
         "--json",
         cwd=tmp_path,
         timeout=600,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tl_app.evaluation.learning import best_record, fit_verdict
+from tl_app.evaluation.learning import best_record, fit_verdict, kept_phases
 from tl_app.records import EpochRecord
 
 
@@ -70,6 +70,21 @@ def test_the_state_before_a_phase_is_no_gain_of_it():
     verdict = fit_verdict([HEAD, start, epoch("tune", 1, 0.35)])
     assert verdict.kind == "no_gain"
     assert "0.350 against 0.200" in verdict.sentence
+
+
+def test_small_losses_show_their_difference_and_the_sentence_its_commas():
+    sentence = fit_verdict(
+        [epoch("head", 1, 8.303e-5, rate=0.0), epoch("tune", 1, 8.306e-5)]
+    ).sentence
+    assert "is 0.0000831 against 0.0000830, so" in sentence
+    assert "the weights of phase head, solved directly, are kept" in sentence
+
+
+def test_kept_phases_end_with_the_best_one():
+    records = [HEAD, epoch("tune", 0, 0.2), epoch("tune", 1, 0.15), epoch("last", 1, 0.3)]
+    assert kept_phases(records) == ("head", "tune")
+    assert kept_phases([HEAD, epoch("tune", 0, 0.19), epoch("tune", 1, 0.3)]) == ("head",)
+    assert kept_phases([epoch("tune", 1, math.nan)]) == ()
 
 
 def test_the_first_of_equal_epochs_is_kept():

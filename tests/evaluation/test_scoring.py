@@ -71,6 +71,33 @@ def test_absent_and_silent_classes_are_noted_and_have_no_limits():
     assert "not clearly better than always answering the most common class (50.0 %)" in notes
 
 
+@pytest.mark.parametrize(
+    ("side", "words"),
+    [
+        ("validation", "chose the weights that were kept"),
+        ("train", "trained on these very pictures"),
+    ],
+)
+def test_pictures_that_had_a_say_are_said_to_flatter(side, words):
+    given = random_predictions(20_000, 5, boost=0.9)
+    shares = np.full(5, 0.2)
+    (note,) = evaluate(given, class_shares=shares, side=side).notes
+    assert words in note
+    assert "flatter" in note
+    assert evaluate(given, class_shares=shares, side="test").notes == ()
+
+
+def test_one_picture_and_one_class_are_singular():
+    given = random_predictions(50, 3, boost=1)
+    labels = given.y_true.copy()
+    labels[0] = -1
+    notes = evaluate(predictions(labels, given.probabilities), class_shares=np.full(3, 1 / 3)).notes
+    assert any(note.startswith("1 picture has no known label and is left out") for note in notes)
+    few = predictions([0] * 40 + [1], [[0.9, 0.1]] * 41)
+    notes = evaluate(few, class_shares=np.array([0.9, 0.1])).notes
+    assert any(note.startswith("1 of 2 classes has fewer than 10 pictures") for note in notes)
+
+
 def test_a_small_test_part_says_how_small():
     evaluation = evaluate(random_predictions(140, 2, boost=9), class_shares=np.full(2, 0.5))
     assert evaluation.notes[0].startswith(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,7 +18,8 @@ from tl_app.report import build
 from tl_app.report.build import SECTIONS, render_report
 from tl_app.report.confusion_figure import matrix_svg
 from tl_app.report.model_sections import dataset_fingerprint
-from tl_app.report.training_text import augmentation_names, flip_warning
+from tl_app.report.text import TIMES
+from tl_app.report.training_text import augmentation_names, mirror_note, trained_note
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -294,9 +296,74 @@ def test_augmentations_and_the_warning_about_mirrors():
         "rotated by up to 15 degrees either way",
         "hue turned by up to 36 degrees either way",
     ]
-    assert flip_warning([phase]) is None
-    mirrored = {"name": "tune", "augmentation": {"flip_horizontal": False, "flip_vertical": True}}
-    assert "phase tune" in (flip_warning([phase, mirrored]) or "")
+    assert mirror_note([phase], ["tune"]) is None
+    mirrored = {"name": "more", "augmentation": {"flip_horizontal": False, "flip_vertical": True}}
+    assert augmentation_names(
+        {"augmentation": {"flip_horizontal": True, "crop_min_area": 0.7}}
+    ) == [
+        "mirrored left-right, every other time (may change the meaning: letters, left and right "
+        "in medicine; off with --no-flip)",
+        "cropped to between 70 % and 100 % of the area",
+    ]
+    for kept in ([], ["tune", "more"], ["tune", "more", "last"]):
+        note = mirror_note([phase, mirrored], kept)
+        assert note is not None
+        assert note.is_warning
+        assert "(phase more)" in note.sentence
+    note = mirror_note([phase, mirrored], ["tune"])
+    assert note is not None
+    assert not note.is_warning
+    assert "not from: those are of phase tune, trained without" in note.sentence
+
+
+def test_what_was_trained_is_told_of_the_kept_weights():
+    phases = [{"name": "head"}, {"name": "top", "unfreeze": 1}, {"name": "all", "unfreeze": "all"}]
+    names = ["head", "top", "all"]
+    assert trained_note(None, phases, names) == ""
+    assert trained_note(1234, phases, names) == "1,234 of them were trained"
+    assert trained_note(1234, phases, names[:1]) == (
+        "the run trained 1,234 of them; the kept weights are those of phase head, in which only "
+        "the head's parameters were trained"
+    )
+    assert trained_note(1234, phases, names[:2]).endswith(
+        "phase top, in which the head and the top block of the backbone were trained"
+    )
+
+
+def test_a_kept_head_is_told_without_a_warning(make_contents, tuning_history):
+    records = [replace(record, validation_log_loss=8.31e-5) for record in tuning_history()]
+    records[0] = replace(records[0], validation_log_loss=8.30e-5)
+    source = render_report(make_contents(history=records))
+    page = Page(source)
+    assert 'class="warning"' not in source
+    assert "those are of phase head, trained without mirror images" in page.text
+    assert "in which only the head's parameters were trained" in page.text
+    assert (
+        "0.0000831 against 0.0000830, so the weights of phase head, solved directly, are"
+        in page.text
+    )
+    assert 'class="warning"' in render_report(make_contents())
+
+
+def test_the_accuracy_axis_ends_at_all_pictures(make_contents):
+    for lowest in (0.2, 0.9, 0.99, 0.999, 1.0):
+        records = [epoch("tune", i, 0.3 / i, min(1.0, lowest + i / 1000)) for i in range(1, 9)]
+        source = render_report(make_contents(history=records))
+        figure = re.search(r'aria-labelledby="learning-title.*?</svg>', source, re.S)
+        assert figure is not None
+        ticks = re.findall(r">([0-9.]+) %</text>", figure[0])
+        assert len(set(ticks)) == len(ticks) > 1
+        assert max(map(float, ticks)) <= 100
+    assert "100" in {tick.removesuffix(".0") for tick in ticks}
+
+
+def test_sizes_have_no_comma_and_scales_no_stray_number(make_contents):
+    contents = make_contents()
+    wide = replace(contents.dataset.examples[0], width_px=9694, height_px=12348)
+    examples = (wide, *contents.dataset.examples[1:])
+    source = render_report(make_contents(dataset=replace(contents.dataset, examples=examples)))
+    assert f"9694 {TIMES} 12348" in source
+    assert "<span>0, the best</span><span>worse</span>" in source
 
 
 def test_data_fingerprint_follows_bytes_classes_and_sides_not_names(make_contents):

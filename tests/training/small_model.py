@@ -8,6 +8,7 @@ import numpy as np
 from tl_app.backbones.blocks import Backbone, find_blocks, set_trainable
 from tl_app.backbones.registry import get_spec
 from tl_app.config import Augmentation, Config, Phase
+from tl_app.features.extract import PICTURE_SCALE
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
 from tl_app.training.classifier import Classifier, dtype_policy
@@ -48,7 +49,7 @@ def make_data(seed: int = 0, n_classes: int = 3) -> TrainingData:
     labels = np.arange(n) % n_classes
     pictures = random.integers(0, 120, (n, SIZE, SIZE, 3)) + 40 * labels[:, None, None, None]
     return TrainingData(
-        pictures=pictures.astype(np.uint8),
+        pictures=(pictures * PICTURE_SCALE).astype(np.uint16),
         labels=labels.astype(np.int64),
         groups=np.arange(n),
         train_rows=np.arange(N_TRAIN),

@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 
 from tl_app.config import Config
-from tl_app.errors import ConfigError
+from tl_app.errors import ConfigError, RunError
 from tl_app.training import hardware
-from tl_app.training.hardware import Hardware, choose_hardware
+from tl_app.training.hardware import Hardware, choose_hardware, require_devices
 
 
 class Device:
@@ -61,5 +61,10 @@ def test_an_unknown_device_and_an_uneven_batch(gpus):
     with pytest.raises(ConfigError, match="does not exist") as caught:
         choose_hardware(Config(devices=("GPU:3",)))
     assert "GPU:2" in str(caught.value)
+    with pytest.raises(ConfigError, match="named twice"):
+        choose_hardware(Config(devices=("GPU:0", "GPU:0")))
+    assert choose_hardware(Config(), one_device=True).devices == ("GPU:0",)
+    with pytest.raises(RunError, match="not here now"):
+        require_devices(Hardware(("GPU:9",), "float32", 32))
     with pytest.raises(ConfigError, match="evenly"):
         choose_hardware(Config(batch_size=32))

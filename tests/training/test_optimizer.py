@@ -75,7 +75,7 @@ def test_schedule(shape):
 
 
 def test_float16_gets_a_loss_scale():
-    optimizer = build_optimizer(
+    optimizer, _ = build_optimizer(
         Phase(name="p"), variables((2, 2)), [1.0], steps_per_epoch=3, precision="mixed_float16"
     )
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)

@@ -147,7 +147,11 @@ def test_a_kill_after_any_checkpoint_loses_nothing(tmp_path, monkeypatch):
             trainer.run()
         except Killed:
             resumed = build_trainer(folder, *phases)
-            assert resumed.run().best_loss == expected_state.best_loss
+            state = resumed.run()
+            assert state.best_loss == expected_state.best_loss
+            assert [replace(r, seconds=0) for r in state.history] == [
+                replace(r, seconds=0) for r in expected_state.history
+            ]
             assert_same(expected, all_weights(resumed))
         else:
             break
@@ -203,13 +207,17 @@ def _float32(original):
     return for_phase
 
 
-def test_out_of_memory_halves_the_batch(folder, monkeypatch):
+@pytest.mark.parametrize("n_good_steps", [0, 4, 7])
+def test_out_of_memory_halves_the_batch(folder, monkeypatch, n_good_steps):
+    """At the first step, and in later epochs, when better weights were found already."""
     reporter = SilentReporter()
     trainer = build_trainer(folder, head_phase(), tune_phase(), reporter=reporter)
     call = phases_module.TrainStep.__call__
 
+    steps = itertools.count()
+
     def exhausted(self, inputs, targets, weights):
-        if len(inputs) > 4:
+        if len(inputs) > 4 and next(steps) >= n_good_steps:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
         return call(self, inputs, targets, weights)
 
@@ -218,6 +226,7 @@ def test_out_of_memory_halves_the_batch(folder, monkeypatch):
     assert state.batch_size == 4
     assert "8 pictures a batch" in reporter.warnings[0]
     assert [r.epoch for r in state.history if r.phase == "tune"] == [1, 2, 3]
+    assert all(np.isfinite(r.validation_log_loss) for r in state.history)
     assert state == trainer.checkpoints.restore_state()
 
 
@@ -239,6 +248,29 @@ def test_divergence_ends_the_phase_and_keeps_the_best(folder, monkeypatch):
     state = trainer.run()
     assert state.best == "best-head-1.npz"
     assert "diverged" in reporter.warnings[0]
+
+
+def test_divergence_before_anything_was_kept_is_an_error(folder, monkeypatch):
+    trainer = build_trainer(folder, tune_phase())
+    monkeypatch.setattr(phases_module.TrainStep, "__call__", lambda self, *_: (float("nan"), 0.0))
+    with pytest.raises(RunError, match="diverged before"):
+        trainer.run()
+
+
+def test_frozen_blocks_drop_nothing_out_when_pictures_are_streamed(tmp_path):
+    plain = Augmentation()
+    histories = []
+    for name, drop in (("with", 0.5), ("without", 0.0)):
+        trainer = build_trainer(
+            RunFolder.create(tmp_path, name),
+            head_phase(),
+            tune_phase(unfreeze=1, views=0, augmentation=plain, epochs=1),
+            drop=drop,
+        )
+        # The top block keeps its own dropout, which is not the question.
+        trainer.classifier.backbone.model.get_layer("block2_out").rate = 0.0
+        histories.append([r.train_loss for r in trainer.run().history])
+    assert histories[0] == pytest.approx(histories[1], rel=1e-5)
 
 
 def test_a_truncated_checkpoint_is_an_error_that_says_what_to_do(folder):

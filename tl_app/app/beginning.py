@@ -63,7 +63,8 @@ def write_beginning(
         "backbone",
         {
             "name": backbone.spec.name,
-            "weights_file": None if backbone.weights_file is None else str(backbone.weights_file),
+            # Without its folder, which may name a user.
+            "weights_file": None if backbone.weights_file is None else backbone.weights_file.name,
             "weights_sha256": backbone.weights_sha256,
         },
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,7 @@ def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter
         evaluation = evaluate(
             folder.read_predictions(side), class_shares=counts / counts.sum(), side=side
         )
+        evaluation = replace(evaluation, notes=(*evaluation.notes, *_group_notes(split, side)))
         write_json(folder.evaluation_file, {"evaluation": evaluation.to_dict()})
     with clock.stage("export"):
         indices = split.indices(side)
@@ -168,13 +170,26 @@ def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter
             reporter=reporter,
         )
         reporter.message(
-            f"Exported; the reloaded SavedModel reproduces {result.n_examples:,} pictures to "
-            f"{result.largest_difference:.1e}"
+            f"Exported; read back, it gives the same probabilities for {result.n_examples:,} "
+            f"pictures (largest difference {result.largest_difference:.1g})"
         )
     with clock.stage("measure"):
         write_json(folder.cost_file, _measure_cost(folder, model, forward, preprocessing))
     with clock.stage("report"):
         write_report(folder)
+
+
+def _group_notes(split: Split, side: Side) -> list[str]:
+    """What a reader must know where the evaluated pictures are not independent."""
+    indices = split.indices(side)
+    n_groups = len({split.groups[i] for i in indices})
+    if n_groups == len(indices):
+        return []
+    return [
+        f"The {len(indices):,} pictures belong to {n_groups:,} groups (the same pixels, or the "
+        "same patient, burst or product). The intervals take every picture for itself, so the true "
+        "doubt is larger."
+    ]
 
 
 def evaluated_side(split: Split) -> Side:

@@ -6,6 +6,7 @@ a resumed one go through the same code from there on.
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,7 @@ from tl_app.records import (
 )
 from tl_app.run import RunFolder, default_run_name, read_json
 from tl_app.training.decisions import Decisions
-from tl_app.training.hardware import Hardware, choose_hardware
+from tl_app.training.hardware import Hardware, choose_hardware, require_devices
 from tl_app.training.trackers import require_trackers
 
 # --- the two verbs -------------------------------------------------------------------------
@@ -73,10 +74,15 @@ def train(
             with how to resume.
     """
     clock = StageClock()
+    if config.weights is not None:
+        # A resumed run may be started from another folder.
+        config = config.model_copy(update={"weights": os.path.abspath(config.weights)})
     spec = get_spec(config.backbone)
     previous = None if split_from is None else RunFolder.open(split_from, output)
     require_trackers(config)
-    hardware = choose_hardware(config)
+    if name is not None:
+        RunFolder.require_free(output, name)
+    hardware = choose_hardware(config, one_device=spec.is_hub)
     say_hardware(hardware, reporter)
     strategy = hardware.build_strategy()
     size = config.data.image_size_px or default_image_size_px(spec)
@@ -140,13 +146,21 @@ def resume(run: str, *, output: Path, command: str = "", reporter: Reporter) -> 
             reporter.message(f"Run {folder.path} is complete; nothing is left to do.")
             return finished_run(folder)
         config = Config.model_validate(read_json(folder.config_file))
-        hardware = Hardware.from_dict(Decisions(folder).read()["hardware"])
+        decisions = Decisions(folder).read()
+        if not {"hardware", "backbone"} <= set(decisions):
+            raise RunError(
+                "A file of the run is damaged: what was decided at its beginning is missing.",
+                received=str(folder.decisions_file),
+                next_step="train anew",
+            )
+        hardware = Hardware.from_dict(decisions["hardware"])
+        require_devices(hardware)
         say_hardware(hardware, reporter)
         strategy = hardware.build_strategy()
         preprocessing = folder.read_preprocessing()
         with clock.stage("load"):
             backbone = load_for(config, preprocessing.image_size_px, hardware, strategy, reporter)
-        recorded = Decisions(folder).read()["backbone"]["weights_sha256"]
+        recorded = decisions["backbone"]["weights_sha256"]
         if backbone.weights_sha256 != recorded:
             raise RunError(
                 "The backbone's weights are not those that the run began with.",

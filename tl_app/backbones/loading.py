@@ -37,7 +37,8 @@ def load_backbone(
     spec = get_spec(name)
     check_image_size(spec, image_size_px)
     file = find_weights(spec, weights, reporter=reporter)
-    reporter.message(f"backbone {spec.name}: weights from {file.path} ({file.origin})")
+    origin = "installed with the app" if file.origin == "package" else f"from {file.path}"
+    reporter.message(f"Backbone {spec.name}, weights {origin}")
     return _assemble(spec, image_size_px, file.path, file.sha256)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tl_app.cli import render
+from tl_app.data.listing import counted
 from tl_app.errors import ConfigError, DataError
 from tl_app.progress import Reporter
 
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a verb has to say: `document` with --json, `text` otherwise."""
+    """What a verb has to say: `document` with --json, `text` otherwise.
+
+    `is_prose` lets a terminal break the sentences of `text`; tables keep their rows.
+    """
 
     document: dict[str, Any]
     text: str
+    is_prose: bool = False
     exit_code: int = 0
 
 
@@ -59,6 +64,13 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
                 allowed="a folder with one sub-folder a class, tfds:NAME, or --resume RUN",
                 next_step="tl-app train --help",
             )
+        if arguments.split_from is not None and arguments.no_test:
+            raise ConfigError(
+                "A split that is kept keeps its test part.",
+                received=f"--split-from {arguments.split_from} with --no-test",
+                allowed="one of the two",
+                next_step="leave out --no-test, or make a new split without --split-from",
+            )
         config = _train_config(arguments)
         run = _load_app("train")(
             arguments.source,
@@ -81,11 +93,13 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
         "baseline": None if run.evaluation is None else dict(run.evaluation.baseline),
         "set_aside": set_aside,
     }
-    return Result(document, render.train_summary(run, set_aside))
+    return Result(document, render.train_summary(run, set_aside), is_prose=True)
 
 
 def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app predict`. Exit code 3 when not one picture could be used."""
+    if arguments.csv is not None and not arguments.force:
+        _refuse_existing(Path(arguments.csv))
     predictions, set_aside = _load_app("predict")(
         arguments.model,
         [Path(path) for path in arguments.paths],
@@ -102,7 +116,10 @@ def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
         reporter.warn(f"{render.printable(entry.path)} is set aside: {entry.reason}")
     if arguments.csv is not None:
         _write_csv(Path(arguments.csv), predictions)
-        reporter.message(f"{len(predictions.paths)} predictions are in {arguments.csv}")
+        n_rows = len(predictions.paths)
+        reporter.message(
+            f"{counted(n_rows, 'prediction is', 'predictions are')} in {arguments.csv}"
+        )
     rows = [
         {
             "path": path,
@@ -136,7 +153,7 @@ def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> R
         "test": _headline(evaluation),
         **evaluation.to_dict(),
     }
-    return Result(document, render.evaluation_text(evaluation))
+    return Result(document, render.evaluation_text(evaluation), is_prose=True)
 
 
 def report(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
@@ -165,25 +182,25 @@ def export(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
 def doctor(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app doctor`."""
     from tl_app import environment
-    from tl_app.cli.libraries import loading
 
-    with loading():
-        facts = environment.doctor()
-    return Result(facts, render.doctor_text(facts))
+    facts = environment.doctor()
+    return Result(facts, render.doctor_text(facts), is_prose=True)
 
 
 def backbones(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app backbones`."""
+    from tl_app.config import Config
+
     rows = _load_app("backbones")()
-    return Result({"backbones": rows}, render.backbones_table(rows))
+    default = Config().backbone
+    return Result({"backbones": rows}, render.backbones_table(rows, default=default), is_prose=True)
 
 
 def config(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app config`."""
-    from tl_app.cli.settings import describe_settings, to_toml
-    from tl_app.config import load_config
+    from tl_app.cli.settings import describe_settings, judged, to_toml
 
-    shown = load_config(_path(arguments.config), arguments.overrides)
+    shown = judged(_path(arguments.config), arguments.overrides)
     document = {
         "config": shown.model_dump(mode="json"),
         "settings": [setting.to_dict() for setting in describe_settings()],
@@ -205,7 +222,7 @@ COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
 
 def _load_app(verb: str) -> Any:
     """The app's function of this name; what it needs is imported here, quietly."""
-    from tl_app.cli.libraries import loading
+    from tl_app.libraries import loading
 
     with loading():
         from tl_app import app
@@ -218,7 +235,8 @@ def _path(text: str | None) -> Path | None:
 
 
 def _train_config(arguments: Namespace) -> Config:
-    from tl_app.config import load_config, without_mirroring
+    from tl_app.cli.settings import judged
+    from tl_app.config import without_mirroring
 
     values: dict[str, Any] = {
         key: getattr(arguments, flag)
@@ -229,7 +247,7 @@ def _train_config(arguments: Namespace) -> Config:
         values["data.test_fraction"] = 0.0
     if arguments.merge_classes:
         values["data.merge_classes"] = True
-    loaded = load_config(_path(arguments.config), arguments.overrides, values)
+    loaded = judged(_path(arguments.config), arguments.overrides, values)
     return without_mirroring(loaded) if arguments.no_flip else loaded
 
 
@@ -261,6 +279,17 @@ def _headline(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
 def _set_aside_counts(entries: Iterable[SetAside]) -> dict[str, Any]:
     kinds = Counter(entry.kind for entry in entries)
     return {"total": sum(kinds.values()), "by_kind": dict(sorted(kinds.items()))}
+
+
+def _refuse_existing(file: Path) -> None:
+    """Raises: ConfigError: `file` exists: an hour of labelling may be in it."""
+    if os.path.lexists(file):
+        raise ConfigError(
+            "The file for the predictions exists already.",
+            received=f"--csv {file}",
+            allowed="a new file",
+            next_step="give another name, or add --force to write over it",
+        )
 
 
 def _write_csv(path: Path, predictions: Predictions) -> None:

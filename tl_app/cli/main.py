@@ -14,7 +14,7 @@ from typing import Any
 
 from tl_app.cli import signals
 from tl_app.cli.parser import build_parser, parse
-from tl_app.console import ForgivingStream, printable
+from tl_app.console import ForgivingStream, fitted, printable
 from tl_app.errors import Interrupted, TlAppError
 
 EXIT_USAGE = 2
@@ -68,7 +68,9 @@ def _run(argv: Sequence[str]) -> int:
     if arguments.json:
         _write_json(result.document)
     else:
-        ForgivingStream(sys.stdout).write(result.text.rstrip("\n") + "\n")
+        text = result.text.rstrip("\n")
+        stream = ForgivingStream(sys.stdout)
+        stream.write((fitted(text, stream, hanging=0) if result.is_prose else text) + "\n")
     return result.exit_code
 
 
@@ -93,15 +95,16 @@ def _write_json(document: dict[str, Any]) -> None:
 
 
 def _report_failure(error: TlAppError, wants_json: bool) -> int:
-    lines = [printable(error.problem, keep_newlines=True)]
+    stream = ForgivingStream(sys.stderr)
+    lines = [fitted("tl-app: " + printable(error.problem, keep_newlines=True), stream)]
     for label, value in (
         ("received:", error.received),
         ("allowed: ", error.allowed),
         ("next:    ", error.next_step),
     ):
         if value is not None:
-            lines.append(f"  {label} {printable(value)}")
-    ForgivingStream(sys.stderr).write("tl-app: " + "\n".join(lines) + "\n")
+            lines.append(fitted(f"  {label} {printable(value)}", stream, hanging=10))
+    stream.write("\n".join(lines) + "\n")
     if wants_json:
         _write_json(
             {

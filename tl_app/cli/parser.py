@@ -7,13 +7,14 @@ file, so that all mistakes are told at once.
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tl_app import __version__
 from tl_app.errors import ConfigError, did_you_mean
 
-DESCRIPTION = "From a folder of images to a fine-tuned, evaluated, exported classifier."
+DESCRIPTION = "From a folder of pictures to a fine-tuned, evaluated, exported classifier."
 
 EXAMPLES = """\
 examples:
@@ -27,6 +28,9 @@ exit codes: 0 done, 1 failure, 2 usage or configuration, 3 unusable data,
             130 or 143 interrupted
 environment: NO_COLOR=1 no colours; TL_APP_TRACEBACK=1 tracebacks of unexpected errors
 """
+
+SIMILARITY = 0.65
+"""Options less alike than this (`difflib`'s ratio) are no suggestion."""
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -72,9 +76,7 @@ def build_parser() -> Parser:
         shared.add_argument(
             "--json", action="store_true", help="one JSON document on standard output"
         )
-        shared.add_argument(
-            "--quiet", action="store_true", help="no progress and no messages, warnings only"
-        )
+        shared.add_argument("--quiet", action="store_true", help="results and warnings only")
         verb.set_defaults(verb=name, parser=verb)
     return parser
 
@@ -110,7 +112,18 @@ def _unknown(word: str, parser: argparse.ArgumentParser) -> str:
         return f"One argument too many: {word!r}."
     option = word.partition("=")[0]
     known = [name for action in parser._actions for name in action.option_strings]
-    return f"{parser.prog} has no option {option!r}.{did_you_mean(option, known)}"
+    problem = f"{parser.prog} has no option {option!r}."
+    if parser.get_default("verb") is None and option in ("--json", "--quiet"):
+        return f"{problem} It stands after a verb: tl-app VERB {option}"
+    return problem + _similar_options(option, known)
+
+
+def _similar_options(option: str, known: Sequence[str]) -> str:
+    """A suggestion, judged without the dashes, which all options share."""
+    bare = {name.lstrip("-"): name for name in known}
+    close = difflib.get_close_matches(option.lstrip("-").casefold(), bare, cutoff=SIMILARITY)
+    matches = " or ".join(repr(bare[name]) for name in close)
+    return f" Did you mean {matches}?" if matches else ""
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +136,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--table", metavar="CSV", help="columns path,label and where wanted split,group"
+        "--table",
+        metavar="CSV",
+        help="columns path,label and where wanted split,group; here, or below FOLDER",
     )
     data.add_argument("--data-dir", metavar="DIR", help="where tensorflow-datasets keeps its sets")
     data.add_argument(
@@ -145,7 +160,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--no-flip",
         action="store_true",
-        help="never mirror pictures (letters; left and right in medicine)",
+        help="never mirror pictures, in all phases (letters; left and right in medicine)",
     )
     model.add_argument("--config", metavar="FILE", help="settings, TOML or JSON")
     model.add_argument(
@@ -172,6 +187,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write path,label,probability and each class's probability to FILE",
     )
+    parser.add_argument("--force", action="store_true", help="write over FILE if it exists")
     _add_output(parser)
 
 
@@ -233,7 +249,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.ArgumentParser],
         "classify pictures with a run or an exported model",
         (
             "tl-app predict models/RUN new.jpg more/",
-            "tl-app predict models/RUN more/ --csv labels.csv",
+            "tl-app predict models/RUN more/ --csv predictions.csv",
         ),
         _add_predict,
     ),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tl_app.console import duration_text, printable
+from tl_app.data.listing import counted
 
 if TYPE_CHECKING:
     from tl_app.app import ExportResult, TrainedRun
@@ -46,10 +48,26 @@ def bytes_text(n_bytes: float | None) -> str:
     return f"{n_bytes:,.1f} TB"
 
 
+def figure(value: float) -> str:
+    """Three decimals; of a figure below 0.01, as many as three significant digits need."""
+    if not 0 < abs(value) < 0.01:
+        return f"{value:.3f}"
+    if abs(value) < 1e-6:
+        return f"{value:.1e}"
+    decimals = 2 - math.floor(math.log10(abs(value)))
+    whole, _, rest = f"{value:.{decimals}f}".partition(".")
+    return f"{whole}.{rest.rstrip('0').ljust(3, '0')}"
+
+
+def probability_text(value: float) -> str:
+    """Three decimals, and never certainty: "0.750", ">0.999"."""
+    return ">0.999" if value > 0.9995 else f"{value:.3f}"
+
+
 def _interval(interval: Interval) -> str:
     if interval.low is None or interval.high is None:
         return "none"
-    return f"{interval.low:.3f} to {interval.high:.3f}"
+    return f"{figure(interval.low)} to {figure(interval.high)}"
 
 
 def headline_table(evaluation: Evaluation) -> str:
@@ -60,12 +78,12 @@ def headline_table(evaluation: Evaluation) -> str:
         rows.append(
             (
                 METRIC_TITLES.get(name, name),
-                f"{interval.value:.3f}",
+                figure(interval.value),
                 _interval(interval),
-                "" if baseline is None else f"{baseline:.3f}",
+                "" if baseline is None else figure(baseline),
             )
         )
-    title = f"{evaluation.side} ({evaluation.n_examples:,} pictures)"
+    title = f"{evaluation.side} ({counted(evaluation.n_examples, 'picture')})"
     return table((title, "value", "95 % interval", "baseline"), rows, right=".rrr")
 
 
@@ -95,17 +113,18 @@ def train_summary(run: TrainedRun, set_aside: Mapping[str, Any]) -> str:
         parts.append(headline_table(run.evaluation))
         parts.extend(printable(note) for note in run.evaluation.notes)
     if set_aside["total"]:
+        n_files = counted(set_aside["total"], "file was", "files were")
         kinds = ", ".join(f"{n} {kind}" for kind, n in set_aside["by_kind"].items())
-        parts.append(f"{set_aside['total']} files were set aside ({kinds}); the report lists them.")
+        parts.append(f"{n_files} set aside ({kinds}); the report lists them.")
     total = run.seconds.get("total", sum(run.seconds.values()))
     model = shlex.quote(str(run.folder.path))
     parts.append(
         f"Run         {printable(run.folder.path)}\n"
         f"Report      {printable(run.report)}\n"
         f"SavedModel  {printable(run.saved_model)}\n"
-        f"Took        {duration_text(total)}"
+        f"Took        {duration_text(total)}\n"
+        f"Next        tl-app predict {printable(model)} PICTURE..."
     )
-    parts.append(f"Next: tl-app predict {printable(model)} PICTURE...")
     return "\n\n".join(parts)
 
 
@@ -113,7 +132,7 @@ def predictions_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a picture."""
     return table(
         ("path", "label", "probability"),
-        [(row["path"], row["label"], f"{row['probability']:.3f}") for row in rows],
+        [(row["path"], row["label"], probability_text(row["probability"])) for row in rows],
         right="..r",
     )
 
@@ -123,15 +142,15 @@ def export_text(done: ExportResult) -> str:
     return (
         f"SavedModel  {printable(done.version_folder)}\n"
         f"Checked     largest difference {done.largest_difference:.1e} in a probability over "
-        f"{done.n_examples:,} pictures"
+        f"{counted(done.n_examples, 'picture')}"
     )
 
 
-def backbones_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line a backbone."""
+def backbones_table(rows: Sequence[Mapping[str, Any]], *, default: str) -> str:
+    """One line a backbone; `default` is marked."""
     body = [
         (
-            row["name"],
+            row["name"] + (" (default)" if row["name"] == default else ""),
             "?" if row["image_size_px"] is None else f"{row['image_size_px']} px",
             "?" if row["n_parameters"] is None else f"{row['n_parameters'] / 1e6:.1f} M",
             row["licence"] or "?",
@@ -139,7 +158,10 @@ def backbones_table(rows: Sequence[Mapping[str, Any]]) -> str:
         )
         for row in rows
     ]
-    return table(("name", "input", "parameters", "licence", "weights"), body, right=".rr..")
+    return table(("name", "input", "parameters", "licence", "weights"), body, right=".rr..") + (
+        "\n\nMissing weights are downloaded when they are first used, or bring them with "
+        "--weights FILE."
+    )
 
 
 def doctor_text(facts: Mapping[str, Any]) -> str:

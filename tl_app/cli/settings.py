@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from tl_app.config import Augmentation, Config, DataSettings, Phase
+from tl_app.config import Augmentation, Config, DataSettings, Phase, load_config
+from tl_app.errors import ConfigError
 
 HEADER = """\
 # Every setting of tl-app train. Keep the lines that you change; the others are defaults.
-#   tl-app train FOLDER --config THIS_FILE
-"""
+#   tl-app train FOLDER --config THIS_FILE"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,45 @@ class Setting:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+PLURALS = {"string": ("text", "names"), "integer": ("a whole number", "whole numbers")}
+"""Of the items of a list: what `_allowed` says of one, and of several."""
+
+
+def judged(
+    path: Path | None, overrides: Sequence[str], values: Mapping[str, Any] | None = None
+) -> Config:
+    """`load_config`, with pydantic's words for a wrong value put as `tl-app config` puts them.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    try:
+        return load_config(path, overrides, values)
+    except ConfigError as error:
+        first, *rest = error.problem.split("\n")
+        problems = [line.removeprefix("  - ") for line in rest] or [first]
+        allowed = {setting.name: setting.allowed for setting in describe_settings()}
+        # A value that fits none of several kinds is one problem.
+        words = list(dict.fromkeys(_in_our_words(problem, allowed) for problem in problems))
+        if words == problems:
+            raise
+        raise ConfigError.from_problems(words, next_step=error.next_step) from error
+
+
+def _in_our_words(problem: str, allowed: Mapping[str, str]) -> str:
+    found = re.fullmatch(r"(?P<name>[\w.]+): Input should .*; received (?P<value>.*)", problem)
+    if found is None:
+        return problem
+    # Longest first: what follows the name are the items and kinds of its value.
+    parts = found["name"].split(".")
+    for n in range(len(parts), 0, -1):
+        general = re.sub(r"^phases\.\d+", "phases.N", ".".join(parts[:n]))
+        if general in allowed:
+            name = ".".join(parts[:n])
+            return f"{name}: received {found['value']}; allowed: {allowed[general]}"
+    return problem
 
 
 def describe_settings() -> list[Setting]:
@@ -102,7 +143,8 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[Setting]:
             name=prefix + name,
             default=None if field.is_required() else _plain(default),
             allowed=_allowed(properties[name]),
-            description=field.description or "",
+            # In TOML and after --set, None is a word.
+            description=re.sub(r"\bNone\b", '"none"', field.description or ""),
         )
 
 
@@ -113,7 +155,10 @@ def _plain(value: Any) -> Any:
 def _allowed(schema: Mapping[str, Any]) -> str:
     """A JSON schema in words: "crop, pad or squash", "a whole number from 32 to 2048"."""
     if "anyOf" in schema:
-        return " or ".join(_allowed(option) for option in schema["anyOf"])
+        options = [_allowed(option) for option in schema["anyOf"]]
+        # A comma where the words of an option could be read as more options.
+        joint = ", or " if any(" " in option for option in options) else " or "
+        return joint.join(options)
     if "const" in schema:
         return f"{schema['const']}"
     if "enum" in schema:
@@ -123,12 +168,17 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if kind == "array":
         if "prefixItems" in schema:
             return "[" + ", ".join(_allowed(item) for item in schema["prefixItems"]) + "]"
-        return f"a list of: {_allowed(schema['items'])}"
+        items = schema["items"]
+        if "enum" in items:
+            return f"a list of {_allowed(items)}"
+        return "a list of " + _allowed(items).replace(*PLURALS[str(items.get("type"))])
     if kind in ("integer", "number"):
         return _range("a whole number" if kind == "integer" else "a number", schema)
     if kind == "string" and "pattern" in schema:
         return "letters, digits, '_' and '-', at most 40"
-    return {"boolean": "true or false", "string": "text", "null": "none"}.get(str(kind), str(kind))
+    return {"boolean": "true or false", "string": "text", "null": '"none"'}.get(
+        str(kind), str(kind)
+    )
 
 
 def _range(noun: str, schema: Mapping[str, Any]) -> str:
@@ -139,6 +189,8 @@ def _range(noun: str, schema: Mapping[str, Any]) -> str:
         parts.append(f"from {schema['minimum']:g}")
     if "maximum" in schema:
         parts.append(f"to {schema['maximum']:g}")
-    if "exclusiveMaximum" in schema:
+    if "exclusiveMaximum" in schema and schema.get("type") == "integer":
+        parts.append(f"to {schema['exclusiveMaximum'] - 1}")
+    elif "exclusiveMaximum" in schema:
         parts.append(f"below {schema['exclusiveMaximum']:.15g}")
     return " ".join(parts)

@@ -59,12 +59,14 @@ def list_table(table: Path, base: Path) -> Listing:
     """All candidates that a table names.
 
     Args:
-        table: the CSV file.
+        table: the CSV file; looked for below `base` too if it is not in the current folder.
         base: absolute folder that its paths are relative to.
 
     Raises:
         DataError: the table cannot be read or contradicts itself, or no file is there.
     """
+    if not table.exists() and (base / table).is_file():
+        table = base / table
     text = _read_text(table)
     columns, delimiter = _parse_header(text.split("\n", 1)[0])
     _check_columns(table, columns)
@@ -128,7 +130,7 @@ def _read_text(table: Path) -> str:
         raise DataError(
             f"The table cannot be read: {error.strerror}.",
             received=shown(table),
-            allowed=f"a CSV file with the columns {COLUMNS}",
+            allowed=f"a CSV file with the columns {COLUMNS}, here or below the folder",
             next_step="name the table with --table FILE",
         ) from error
     try:

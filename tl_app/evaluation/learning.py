@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from tl_app.evaluation.figures import loss_pair, loss_text
 from tl_app.records import EpochRecord
 
 FitKind = Literal[
@@ -44,6 +45,18 @@ def best_record(history: Sequence[EpochRecord]) -> EpochRecord | None:
     return min(finite, key=lambda record: record.validation_log_loss, default=None)
 
 
+def kept_phases(history: Sequence[EpochRecord]) -> tuple[str, ...]:
+    """The phases whose steps are in the kept weights, in order; what came later was undone.
+
+    Epoch 0 of a phase is the state before its first step, so it is the phases before it.
+    """
+    best = best_record(history)
+    if best is None:
+        return ()
+    names = list(dict.fromkeys(record.phase for record in history))
+    return tuple(names[: names.index(best.phase) + (best.epoch > 0)])
+
+
 def fit_verdict(history: Sequence[EpochRecord]) -> FitVerdict:
     """Judge the curves of all phases, in the order in which they ran.
 
@@ -65,7 +78,8 @@ def fit_verdict(history: Sequence[EpochRecord]) -> FitVerdict:
     if best.train_accuracy is None:
         return FitVerdict(
             "unknown",
-            f"The best validation log-loss is {best.validation_log_loss:.3f} ({_place(best)}); "
+            f"The best validation log-loss is {loss_text(best.validation_log_loss)} "
+            f"({_place(best)}); "
             "without the training accuracy there is no telling whether the model overfits.",
         )
     return FitVerdict("good", f"A sound fit: {_figures(best)} ({_place(best)}).")
@@ -77,7 +91,7 @@ def _unstable(history: Sequence[EpochRecord], best: EpochRecord) -> FitVerdict |
         return FitVerdict(
             "unstable",
             f"Training broke down: the validation loss is no number in {_place(lost[0])}; "
-            f"the weights of {_place(best)} are kept.",
+            f"the weights of {_place(best)}, are kept.",
         )
     for phase in _phases(history):
         losses = [record.validation_log_loss for record in phase]
@@ -89,22 +103,22 @@ def _unstable(history: Sequence[EpochRecord], best: EpochRecord) -> FitVerdict |
             for i in range(len(swings) - 1)
         )
         if turns >= 3:
+            low, high = loss_pair(min(losses), max(losses))
             return FitVerdict(
                 "unstable",
                 f"The validation log-loss of phase {phase[0].phase} swings between "
-                f"{min(losses):.3f} and {max(losses):.3f}: a lower learning rate or a larger "
-                f"batch would steady it.",
+                f"{low} and {high}: a lower learning rate or a larger batch would steady it.",
             )
         for before, after in pairwise(phase):
             worse = after.validation_log_loss > max(
                 3 * before.validation_log_loss, before.validation_log_loss + 0.5
             )
             if worse and (after.train_loss or 0.0) > (before.train_loss or math.inf):
+                low, high = loss_pair(before.validation_log_loss, after.validation_log_loss)
                 return FitVerdict(
                     "unstable",
-                    f"In {_place(after)} training and validation loss jumped together "
-                    f"(validation {before.validation_log_loss:.3f} to "
-                    f"{after.validation_log_loss:.3f}): lower the learning rate.",
+                    f"In {_place(after)}, training and validation loss jumped together "
+                    f"(validation {low} to {high}): lower the learning rate.",
                 )
     return None
 
@@ -129,11 +143,12 @@ def _overfitting(history: Sequence[EpochRecord], best: EpochRecord) -> FitVerdic
         and last.train_loss < best.train_loss
     )
     if fell and rise > max(0.02, 0.2 * best.validation_log_loss):
+        low, high = loss_pair(best.validation_log_loss, last.validation_log_loss)
         return FitVerdict(
             "overfitting",
-            f"Training went on past its best: after {_place(best)} the training loss kept falling "
-            f"while the validation log-loss rose from {best.validation_log_loss:.3f} to "
-            f"{last.validation_log_loss:.3f}; the weights of the best epoch are kept.",
+            f"Training went on past its best: after {_place(best)}, the training loss kept falling "
+            f"while the validation log-loss rose from {low} to {high}; the weights of the best "
+            "epoch are kept.",
         )
     return None
 
@@ -156,10 +171,11 @@ def _too_short(history: Sequence[EpochRecord], best: EpochRecord) -> FitVerdict 
     fall = before - best.validation_log_loss
     if fall <= max(STILL_FALLING * before, 0.002):
         return None
+    high, low = loss_pair(before, best.validation_log_loss)
     return FitVerdict(
         "too_short",
-        f"The validation log-loss was still falling when training ended (from {before:.3f} to "
-        f"{best.validation_log_loss:.3f} in the last epoch): more epochs would probably help.",
+        f"The validation log-loss was still falling when training ended (from {high} to {low} in "
+        "the last epoch): more epochs would probably help.",
     )
 
 
@@ -171,11 +187,11 @@ def _no_gain(history: Sequence[EpochRecord], best: EpochRecord) -> FitVerdict | 
     rival = best_record(trained)
     if rival is None:
         return None
+    theirs, ours = loss_pair(rival.validation_log_loss, best.validation_log_loss)
     return FitVerdict(
         "no_gain",
         f"Phase {last} did not improve on phase {best.phase}: its best validation log-loss is "
-        f"{rival.validation_log_loss:.3f} against {best.validation_log_loss:.3f}, so the "
-        f"weights of {_place(best)} are kept ({_figures(best)}).",
+        f"{theirs} against {ours}, so the weights of {_place(best)}, are kept ({_figures(best)}).",
     )
 
 

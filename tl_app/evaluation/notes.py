@@ -36,16 +36,38 @@ def reading_notes(
     """
     _, examples, guesses = class_counts(confusion)
     notes = [
+        _seen_note(side),
         _size_note(int(examples.sum()), side, accuracy),
         _baseline_note(accuracy, baseline_accuracy),
         _absent_note(class_names, examples, guesses, side),
         _few_note(examples, side),
         _never_predicted_note(class_names, examples, guesses),
-        f"{n_unlabelled:,} pictures have no known label and are left out of every figure."
-        if n_unlabelled
-        else None,
+        _unlabelled_note(n_unlabelled),
     ]
     return tuple(note for note in notes if note)
+
+
+def _seen_note(side: str) -> str | None:
+    """Figures on pictures that had a say in the weights promise too much."""
+    if side == "validation":
+        return (
+            "These validation pictures chose the weights that were kept, so the figures flatter "
+            "the model: expect less on new pictures. Only a test part shows what it can do."
+        )
+    if side == "train":
+        return (
+            "The model was trained on these very pictures, so the figures flatter it: expect "
+            "less on new pictures. Only a test part shows what it can do."
+        )
+    return None
+
+
+def _unlabelled_note(n_unlabelled: int) -> str | None:
+    if not n_unlabelled:
+        return None
+    pictures = "1 picture has" if n_unlabelled == 1 else f"{n_unlabelled:,} pictures have"
+    verb = "is" if n_unlabelled == 1 else "are"
+    return f"{pictures} no known label and {verb} left out of every figure."
 
 
 def _size_note(n_examples: int, side: str, accuracy: Interval) -> str | None:
@@ -94,8 +116,9 @@ def _few_note(examples: np.ndarray, side: str) -> str | None:
     few = int(((examples > 0) & (examples < FEW_EXAMPLES_PER_CLASS)).sum())
     if not few:
         return None
+    have = "has" if few == 1 else "have"
     return (
-        f"{few:,} of {len(examples):,} classes have fewer than {FEW_EXAMPLES_PER_CLASS} pictures "
+        f"{few:,} of {len(examples):,} classes {have} fewer than {FEW_EXAMPLES_PER_CLASS} pictures "
         f"in the {side} part: one picture more or less moves their figures by ten points or more."
     )
 

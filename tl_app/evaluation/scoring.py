@@ -10,6 +10,7 @@ import numpy as np
 
 from tl_app.errors import DataError, TlAppError
 from tl_app.evaluation import intervals, metrics
+from tl_app.evaluation.figures import loss_text
 from tl_app.evaluation.notes import reading_notes
 from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, Side
 
@@ -163,7 +164,7 @@ def text_summary(evaluation: Evaluation) -> list[SummaryRow]:
 def format_figure(value: float, style: str, *, unit: bool = True) -> str:
     """A share as "94.3 %", a loss as "0.183"; only a perfect share reads "100.0 %"."""
     if style != "percent":
-        return f"{value:.3f}"
+        return loss_text(value)
     text = f"{100 * value:.1f}"
     if text == "100.0" and value < 1.0:
         text = f"{min(100 * value, 99.999):.3f}"
@@ -221,7 +222,7 @@ def _check(predictions: Predictions, class_shares: np.ndarray, *, n_labelled: in
     if not n_labelled:
         raise DataError(
             "There is no labelled picture to evaluate.",
-            received=f"{shape[0]} pictures without a label",
+            received=f"{shape[0]} {'picture' if shape[0] == 1 else 'pictures'} without a label",
             allowed="pictures in folders named after the model's classes",
             next_step="tl-app predict   (needs no labels)",
         )

@@ -1,7 +1,8 @@
 """Run the frozen part once a picture and keep what it said.
 
-Pictures are decoded once and kept resized (8 bits a channel); training reads those, the
-final predictions read the files again.
+Pictures are decoded once and kept resized; training reads those, the final predictions read
+the files again. Kept pictures are fixed-point numbers, 1/256 of a level apart: whole levels
+would move the features by some per cent against what the files give.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from tl_app.inputs.pictures import iterate_pictures
 from tl_app.progress import Reporter
 from tl_app.records import Preprocessing
 
+PICTURE_SCALE = 256
+"""Steps of a kept picture in one level of 0..255."""
+
 FLOAT16_MAX = 60_000.0
 """Larger activations are kept as float32: half floats end at 65,504."""
 
@@ -35,20 +39,20 @@ def keep_pictures(
     """Decode and resize every file once.
 
     Returns:
-        uint8, memory-mapped, shape (n_files, S, S, 3).
+        uint16, memory-mapped, shape (n_files, S, S, 3): levels times PICTURE_SCALE.
     """
     size = preprocessing.image_size_px
     shape = (len(files), size, size, 3)
-    kept = kept_array(path, shape, np.uint8)
+    kept = kept_array(path, shape, np.uint16)
     if kept is not None:
         return kept
     with (
-        new_array(path, shape, np.uint8) as array,
+        new_array(path, shape, np.uint16) as array,
         reporter.bar("Reading pictures", len(files), "images") as bar,
     ):
         start = 0
         for batch in iterate_pictures(files, preprocessing, batch_size):
-            pixels = np.rint(batch.numpy()).astype(np.uint8)
+            pixels = np.rint(batch.numpy() * PICTURE_SCALE).astype(np.uint16)
             array[start : start + len(pixels)] = pixels
             start += len(pixels)
             bar.advance(len(pixels))
@@ -72,7 +76,7 @@ def picture_stream(
     """Batches of float32 pictures (n, S, S, 3) in 0..255, augmented where asked.
 
     Args:
-        pictures: uint8, shape (n_pictures, S, S, 3).
+        pictures: uint16, shape (n_pictures, S, S, 3), as `keep_pictures` gives them.
         batches: rows of each batch, in order.
         augmentation: None for the plain view.
         view, seed: of the random changes.
@@ -86,14 +90,15 @@ def picture_stream(
     dataset = tf.data.Dataset.from_generator(
         generate,
         output_signature=(
-            tf.TensorSpec((None, *shape), tf.uint8),
+            tf.TensorSpec((None, *shape), tf.uint16),
             tf.TensorSpec((None, 2), tf.int32),
         ),
     )
     change = build_augment(augmentation, shape[0]) if augmentation is not None else None
 
     def to_float(batch, seeds):
-        batch = tf.cast(batch, tf.float32)
+        # Exact: the scale is a power of two.
+        batch = tf.cast(batch, tf.float32) * (1.0 / PICTURE_SCALE)
         if change is None:
             return batch
         return tf.map_fn(
@@ -122,8 +127,14 @@ class FrozenPart:
         )
 
     def __call__(self, batch: tf.Tensor) -> np.ndarray:
-        """float32, shape (n, *boundary)."""
-        return self._compiled(batch).numpy()
+        """float32, shape (n, *boundary); a batch too large for the device is halved."""
+        try:
+            return self._compiled(batch).numpy()
+        except tf.errors.ResourceExhaustedError:
+            n = len(batch)
+            if n < 2:
+                raise
+            return np.concatenate([self(batch[: n // 2]), self(batch[n // 2 :])])
 
 
 def extract(
@@ -144,7 +155,7 @@ def extract(
 
     Args:
         below: pictures to the boundary.
-        pictures: uint8, shape (n_pictures, S, S, 3).
+        pictures: uint16, shape (n_pictures, S, S, 3), as `keep_pictures` gives them.
         path: of the .npy file; reused when it is there.
         dtype: np.float16 or np.float32; float16 becomes float32 where values are too large.
         rows: int64, which pictures; None for all.

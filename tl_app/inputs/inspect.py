@@ -62,13 +62,5 @@ def _decode(picture: PictureFile, max_pixels: int) -> tuple[np.ndarray, int, int
             ) from error
         raise UnusablePicture(
             "truncated",
-            f"The {picture.image_format} file is cut off or damaged "
-            f"({first_sentence(error)}); copy or export it again.",
+            f"The {picture.image_format} file is cut off or damaged; copy or export it again.",
         ) from error
-
-
-def first_sentence(error: tf.errors.OpError) -> str:
-    """The line of a TensorFlow message that speaks of the picture: the last before the node."""
-    said = [line.strip() for line in str(error.message).split("[[{{")[0].splitlines()]
-    lines = [line for line in said if line] or [type(error).__name__]
-    return lines[-1].split("}}")[-1].strip().rstrip(".")[:200]

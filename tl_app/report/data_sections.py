@@ -73,8 +73,8 @@ def _facts(contents: ReportContents) -> list[tuple[str, str]]:
         facts.append(
             (
                 "Size in pixels",
-                f"median {middle}, from {smallest[1]:,} {TIMES} {smallest[2]:,} "
-                f"to {largest[1]:,} {TIMES} {largest[2]:,}",
+                f"median {middle}, from {smallest[1]} {TIMES} {smallest[2]} "
+                f"to {largest[1]} {TIMES} {largest[2]}",
             )
         )
     odd = {

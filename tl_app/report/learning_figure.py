@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -104,9 +105,15 @@ def _frame(upper, lower, history, phases) -> None:
     else:
         upper.set_ylim(bottom=0)
     lower.set_ylabel("accuracy")
-    lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
     low, high = lower.get_ylim()
     lower.set_ylim(max(low, -0.02), min(high, 1.02))
+    # The room above 100 % is for the ring around a perfect epoch, not for a tick.
+    shares = [tick for tick in lower.get_yticks() if -1e-9 <= tick <= 1 + 1e-9]
+    step = min((b - a for a, b in pairwise(shares)), default=1.0)
+    decimals = 0 if step > 0.0099 else 1 if step > 0.00099 else 2
+    limits = lower.get_ylim()
+    lower.set_yticks(shares, [f"{100 * tick:.{decimals}f} %" for tick in shares])
+    lower.set_ylim(limits)
     lower.set_xlim(-0.5, len(history) - 0.5)
     step = -(-len(history) // MOST_TICKS)
     ticks = list(range(0, len(history), step))

@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tl_app.evaluation.learning import best_record
+from tl_app.evaluation.learning import best_record, kept_phases
 from tl_app.report import text
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.learning_figure import learning_svg
 from tl_app.report.page import render
-from tl_app.report.training_text import augmentation_names, flip_warning, phase_facts
+from tl_app.report.training_text import augmentation_names, mirror_note, phase_facts, trained_note
 
 MOST_EPOCHS = 200
 
@@ -71,7 +71,7 @@ def training(contents: ReportContents) -> Fragment:
             }
             for phase in phases
         ],
-        warning=flip_warning(phases),
+        mirroring=mirror_note(phases, kept_phases(contents.history)),
         backbone=contents.config.get("backbone", "unknown"),
     )
     return Fragment("training", "Training", body)
@@ -84,11 +84,15 @@ def cost(contents: ReportContents) -> Fragment:
     rows = []
     for batch, value in sorted(latency.items(), key=lambda item: int(item[0])):
         size = int(batch)
-        rate = f"{1000 * size / value:,.0f} pictures a second" if value > 0 else ""
+        rate = f"{text.plural(round(1000 * size / value), 'picture')} a second" if value > 0 else ""
         label = "one picture" if size == 1 else f"{size} pictures at once"
         rows.append((f"Inference, {label}", text.milliseconds(value), rate))
-    parameters, trained = measured.get("n_parameters"), measured.get("n_trainable_parameters")
-    share = f"{trained:,} of them were trained" if parameters and trained is not None else ""
+    parameters = measured.get("n_parameters")
+    share = trained_note(
+        measured.get("n_trainable_parameters") if parameters else None,
+        contents.config.get("phases", ()),
+        kept_phases(contents.history),
+    )
     rows += [
         ("Parameters", text.integer(parameters), share),
         ("Keras model on disk", text.byte_size(measured.get("model_bytes")), ""),

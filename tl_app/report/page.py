@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tl_app.evaluation.figures import loss_text
 from tl_app.report import text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -33,6 +34,7 @@ def _environment() -> Environment:
         milliseconds=text.milliseconds,
         integer=text.integer,
         plural=text.plural,
+        loss=loss_text,
         unbroken=text.unbroken,
     )
     return environment

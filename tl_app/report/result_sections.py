@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tl_app.evaluation.scoring import HEADLINE, Metric, format_figure, text_summary
+from tl_app.evaluation.scoring import HEADLINE, Metric, text_summary
 from tl_app.records import ClassMetrics, Evaluation, Interval
 from tl_app.report.confusion_figure import matrix_svg, overview_svg, row_shares
 from tl_app.report.contents import Fragment, ReportContents
@@ -69,8 +69,9 @@ def _range(metric: Metric, evaluation: Evaluation) -> Range:
         low=None if figure.low is None else min(100 * figure.low / stop, 100 - (width or 0.0)),
         width=width,
         baseline=100 * baseline / stop,
-        start="0 %" if metric.style == "percent" else "0",
-        stop="100 %" if metric.style == "percent" else format_figure(stop, metric.style),
+        start="0 %" if metric.style == "percent" else "0, the best",
+        # Where the bar of a loss ends depends on what it shows: the number would say nothing.
+        stop="100 %" if metric.style == "percent" else "worse",
     )
 
 

@@ -41,8 +41,13 @@ def shorten(name: object, limit: int) -> str:
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
-    """0.943 as "94.3 %"; None as a dash."""
-    return DASH if share is None else unbroken(f"{100 * share:.{decimals}f} %")
+    """0.943 as "94.3 %", 0.9999 as "> 99.9 %" (only 1 reads "100.0 %"); None as a dash."""
+    if share is None:
+        return DASH
+    shown = f"{100 * share:.{decimals}f}"
+    if share < 1 and float(shown) >= 100:
+        shown = f"> {100 - 10**-decimals:.{decimals}f}"
+    return unbroken(f"{shown} %")
 
 
 def unbroken(text: str) -> str:
@@ -51,10 +56,10 @@ def unbroken(text: str) -> str:
 
 
 def probability(share: float) -> str:
-    """Two decimals in percent would claim too much: "99.7 %", "> 99.9 %"."""
-    if share > 0.999:
+    """Two decimals in percent would claim too much, and so would 100 %: "99.7 %", "> 99.9 %"."""
+    if share > 0.9995:
         return "> 99.9 %"
-    if share < 0.001:
+    if share < 0.0005:
         return "< 0.1 %"
     return f"{100 * share:.1f} %"
 

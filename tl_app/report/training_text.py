@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tl_app.config import Augmentation
@@ -11,19 +13,11 @@ from tl_app.inputs.describe import describe_augmentation
 
 def phase_facts(phase: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """What the phase trains, how long and how fast; settings that are off are left out."""
-    unfreeze = phase.get("unfreeze", 0)
-    if unfreeze == "all":
-        part = "the head and the whole backbone"
-    elif unfreeze:
-        part = f"the head and the top {unfreeze} blocks of the backbone"
-        part = part.replace("top 1 blocks", "top block")
-    else:
-        part = "the head; the backbone is frozen"
-    facts = [f"trains {part}"]
+    facts = [f"trains {trained_part(phase) or 'the head; the backbone is frozen'}"]
     if _is_solved(phase, config):
         facts.append("solved to its optimum (L-BFGS)")
     else:
-        facts.append(f"at most {phase.get('epochs')} epochs")
+        facts.append(f"at most {_epochs(phase.get('epochs'))}")
         facts.append(
             f"learning rate {phase.get('learning_rate'):g}, {phase.get('schedule')} decay"
             if phase.get("schedule") != "constant"
@@ -32,7 +26,7 @@ def phase_facts(phase: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
         if phase.get("layer_decay", 1.0) < 1:
             facts.append(f"each block toward the input at {phase['layer_decay']:g} of the rate")
         if phase.get("patience_epochs"):
-            facts.append(f"stops after {phase['patience_epochs']} epochs without a gain")
+            facts.append(f"stops after {_epochs(phase['patience_epochs'])} without a gain")
     for key, words in {
         "weight_decay": "weight decay",
         "l1": "L1 penalty",
@@ -50,13 +44,52 @@ def phase_facts(phase: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
     return facts
 
 
+def trained_part(phase: Mapping[str, Any]) -> str | None:
+    """ "the head and the top 2 blocks of the backbone", or None for the head alone."""
+    unfreeze = phase.get("unfreeze", 0)
+    if not unfreeze:
+        return None
+    if unfreeze == "all":
+        return "the head and the whole backbone"
+    blocks = "block" if unfreeze == 1 else f"{unfreeze} blocks"
+    return f"the head and the top {blocks} of the backbone"
+
+
+def _epochs(count: object) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
+
+
 def augmentation_names(phase: Mapping[str, Any]) -> list[str]:
-    """Augmentations that were on, in plain words with their strength."""
-    return describe_augmentation(_augmentation(phase))
+    """Augmentations that were on, in plain words with their strength.
+
+    As the page writes them: "70 %", and the option of the command line, not the setting.
+    """
+    lines = describe_augmentation(_augmentation(phase))
+    lines = [re.sub(r"off with flip_\w+=false", "off with --no-flip", line) for line in lines]
+    return [re.sub(r"(?<=\d)%", " %", line) for line in lines]
 
 
-def flip_warning(phases: Iterable[Mapping[str, Any]]) -> str | None:
-    """A sentence where pictures were mirrored, which changes the meaning of some."""
+@dataclass(frozen=True, slots=True)
+class MirrorNote:
+    """What to know of mirrored training pictures.
+
+    Attributes:
+        is_warning: whether the kept weights learned from them.
+        sentence: for people.
+    """
+
+    is_warning: bool
+    sentence: str
+
+
+def mirror_note(phases: Sequence[Mapping[str, Any]], kept: Sequence[str]) -> MirrorNote | None:
+    """Where pictures were mirrored, which changes the meaning of some; None where none were.
+
+    Args:
+        phases: as configured.
+        kept: names of the phases whose steps are in the kept weights; empty where unknown,
+            which counts as all.
+    """
     mirrored = [
         str(phase.get("name", ""))
         for phase in phases
@@ -64,11 +97,46 @@ def flip_warning(phases: Iterable[Mapping[str, Any]]) -> str | None:
     ]
     if not mirrored:
         return None
-    return (
-        f"Training pictures were mirrored (phase {', '.join(mirrored)}). Where a mirror image "
-        "means something else (letters and digits, road signs, left and right in medical "
-        "pictures), train again with --no-flip."
+    learned = [name for name in mirrored if not kept or name in kept]
+    if learned:
+        return MirrorNote(
+            True,
+            f"The kept weights learned from mirrored pictures ({_phase_list(learned)}). Where a "
+            "mirror image means something else (letters and digits, road signs, left and right "
+            "in medical pictures), train again with --no-flip.",
+        )
+    return MirrorNote(
+        False,
+        f"Pictures were mirrored only in {_phase_list(mirrored)}, which the kept weights are not "
+        f"from: those are of phase {kept[-1]}, trained without mirror images.",
     )
+
+
+def trained_note(
+    n_trained: int | None, phases: Sequence[Mapping[str, Any]], kept: Sequence[str]
+) -> str:
+    """How many parameters the run trained, and of what the kept weights are; "" where unknown.
+
+    Args:
+        n_trained: parameters of the phase that trained the most.
+        phases: as configured.
+        kept: names of the phases whose steps are in the kept weights.
+    """
+    if n_trained is None:
+        return ""
+    if not phases or not kept or kept[-1] == phases[-1].get("name"):
+        return f"{n_trained:,} of them were trained"
+    phase = next((phase for phase in phases if phase.get("name") == kept[-1]), {})
+    part = trained_part(phase)
+    what = f"{part} were trained" if part else "only the head's parameters were trained"
+    return (
+        f"the run trained {n_trained:,} of them; the kept weights are those of phase {kept[-1]}, "
+        f"in which {what}"
+    )
+
+
+def _phase_list(names: Sequence[str]) -> str:
+    return f"{'phase' if len(names) == 1 else 'phases'} {', '.join(names)}"
 
 
 def _augmentation(phase: Mapping[str, Any]) -> Augmentation:

@@ -74,7 +74,7 @@ class StreamedPictures:
     """Pictures augmented anew every epoch, for what cannot be kept.
 
     Attributes:
-        pictures: uint8, shape (n_pictures, S, S, 3).
+        pictures: uint16, shape (n_pictures, S, S, 3), as `keep_pictures` gives them.
         rows: int64, which of them are the training examples.
         phase: its augmentation.
         seed: of the changes.

@@ -90,6 +90,12 @@ class Checkpoints:
             if path.name != state.best:
                 path.unlink()
 
+    def save_state(self, state: TrainingState) -> None:
+        """Change the counters of `latest` and nothing else."""
+        arrays = self._read(self.latest)
+        arrays["state"] = np.frombuffer(json.dumps(state.to_dict()).encode(), dtype=np.uint8)
+        write_arrays(self.latest, arrays)
+
     def save_best(
         self, state: TrainingState, phase: str, epoch: int, variables: Sequence[keras.Variable]
     ) -> TrainingState:

@@ -75,6 +75,15 @@ class Classifier:
             return None
         return cut(self.backbone, unfreeze)[0]
 
+    def whole(self, unfreeze: BlockCount) -> Callable:
+        """A function of pictures and `training` to logits; what is frozen stays in inference
+        mode (no dropout), as it would for kept activations.
+        """
+        below, above = self.below(unfreeze), self.above(unfreeze)
+        if below is None:
+            return above
+        return lambda x, training: above(below(x, training=False), training)
+
     def above(self, unfreeze: BlockCount) -> Callable:
         """A function of the boundary and `training` to logits; it shares the layers."""
         if unfreeze == 0:

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tl_app.config import Config
-from tl_app.errors import ConfigError
+from tl_app.errors import ConfigError, RunError
 
 CPU_BATCH = 32
 GPU_BATCH = 128
@@ -49,8 +49,12 @@ class Hardware:
         return tf.distribute.OneDeviceStrategy(f"/{self.devices[0]}")
 
 
-def choose_hardware(config: Config) -> Hardware:
+def choose_hardware(config: Config, *, one_device: bool = False) -> Hardware:
     """Every usable GPU, else the CPU; bfloat16 or float16 where the GPU computes in it.
+
+    Args:
+        config: `devices`, `precision` and `batch_size` matter.
+        one_device: take the first only (TensorFlow Hub models cannot be mirrored).
 
     Raises:
         ConfigError: a named device does not exist, or the batch cannot be shared out evenly.
@@ -62,13 +66,15 @@ def choose_hardware(config: Config) -> Hardware:
     else:
         devices = config.devices
         unknown = [name for name in devices if name not in present]
-        if unknown or not devices:
+        if unknown or not devices or len(set(devices)) < len(devices):
             raise ConfigError(
-                "A device of the configuration does not exist.",
-                received=", ".join(unknown) or "no device",
-                allowed=", ".join(present),
+                "A device of the configuration does not exist, or is named twice.",
+                received=", ".join(unknown or devices) or "no device",
+                allowed=f"each once of: {', '.join(present)}",
                 next_step="tl-app doctor",
             )
+    if one_device:
+        devices = devices[:1]
     if config.batch_size % len(devices):
         raise ConfigError(
             "The batch cannot be shared out evenly over the devices.",
@@ -80,6 +86,22 @@ def choose_hardware(config: Config) -> Hardware:
     if precision == "auto":
         precision = _gpu_precision() if on_gpu else "float32"
     return Hardware(devices, precision, GPU_BATCH if on_gpu else CPU_BATCH)
+
+
+def require_devices(hardware: Hardware) -> None:
+    """
+    Raises:
+        RunError: a device that the run began on is not here.
+    """
+    present = [d.name.removeprefix("/device:") for d in tf.config.list_logical_devices()]
+    missing = [name for name in hardware.devices if name not in present]
+    if missing:
+        raise RunError(
+            "The run began on a device that is not here now.",
+            received=", ".join(missing),
+            allowed=", ".join(present),
+            next_step="tl-app doctor; or train anew on this machine",
+        )
 
 
 def _gpu_precision() -> str:

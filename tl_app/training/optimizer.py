@@ -84,8 +84,10 @@ def build_optimizer(
     *,
     steps_per_epoch: int,
     precision: str,
-):
-    """The optimizer of one phase, built on its variables (loss-scaled under float16)."""
+) -> tuple[keras.optimizers.Optimizer, WarmupSchedule]:
+    """The optimizer of one phase, built on its variables (loss-scaled under float16), and the
+    learning rate of each of its steps.
+    """
     total = phase.epochs * steps_per_epoch
     schedule = WarmupSchedule(
         phase.learning_rate, total, round(total * phase.warmup_fraction), phase.schedule
@@ -95,4 +97,4 @@ def build_optimizer(
         keras.optimizers.LossScaleOptimizer(inner) if precision == "mixed_float16" else inner
     )
     optimizer.build(list(variables))
-    return optimizer
+    return optimizer, schedule

@@ -23,7 +23,7 @@ class TrainingData:
     """Pictures of the training and the validation side.
 
     Attributes:
-        pictures: uint8, shape (n_pictures, S, S, 3), both sides.
+        pictures: uint16, shape (n_pictures, S, S, 3), both sides, as `keep_pictures` gives.
         labels: int64, shape (n_pictures,).
         groups: int64, shape (n_pictures,), examples that never part.
         train_rows, validation_rows: int64, positions among the pictures.
@@ -153,7 +153,7 @@ class PhaseInputs:
             self._work / name,
             dtype=dtype,
             batch_size=self._batch_size,
-            title="Running the frozen part" + (f", {n_views} views" if n_views else f" ({what})"),
+            title=f"Computing features ({f'{n_views} views' if n_views else what})",
             reporter=self._reporter,
             rows=rows,
             augmentation=phase.augmentation if n_views else None,

@@ -18,7 +18,7 @@ from scipy.special import log_softmax
 from tl_app import interrupt
 from tl_app.config import Config, Phase
 from tl_app.errors import Interrupted, RunError
-from tl_app.heads.linear import choose_l2, solve_linear_head
+from tl_app.heads.linear import L2_GRID, choose_l2, solve_linear_head
 from tl_app.progress import Reporter
 from tl_app.records import EpochRecord
 from tl_app.run import RunFolder
@@ -118,11 +118,19 @@ class PhaseTrainer:
                 state, phase=index + 1, epoch=0, step=0, sums=(0, 0, 0), epochs_without_gain=0
             )
             self.checkpoints.save(state, self.variables)
+        kept = next(record for record in reversed(state.history) if record.is_best)
+        self.reporter.message(
+            f"Kept: phase '{kept.phase}'"
+            + (f", epoch {kept.epoch}" if kept.learning_rate else "")
+            + f", with the best validation log-loss ({kept.validation_log_loss:.3g})"
+        )
         return state
 
     # --- the head, solved --------------------------------------------------------------
 
     def _solve(self, state: TrainingState, phase: Phase) -> TrainingState:
+        if any(record.phase == phase.name for record in state.history):
+            return state  # killed after this was done, and before the next phase began
         started = time.perf_counter()
         data = self.data
         features = self.inputs.features(phase)
@@ -134,15 +142,17 @@ class PhaseTrainer:
         weights = self.class_weights[labels]
         l2 = phase.l2
         if l2 == "auto":
-            l2, _ = choose_l2(
-                flat,
-                labels,
-                groups,
-                n_classes=data.n_classes,
-                weights=weights,
-                label_smoothing=phase.label_smoothing,
-                seed=self.config.seed,
-            )
+            with self.reporter.bar("Choosing the penalty", len(L2_GRID), "strengths") as bar:
+                l2, _ = choose_l2(
+                    flat,
+                    labels,
+                    groups,
+                    n_classes=data.n_classes,
+                    weights=weights,
+                    label_smoothing=phase.label_smoothing,
+                    seed=self.config.seed,
+                    on_strength=bar.advance,
+                )
         head = solve_linear_head(
             flat,
             labels,
@@ -166,7 +176,7 @@ class PhaseTrainer:
         )
         self.reporter.message(
             f"Phase '{phase.name}': linear head solved, L2 {l2:.2g}; validation log-loss "
-            f"{record.validation_log_loss:.4f}, accuracy {record.validation_accuracy:.1%}"
+            f"{record.validation_log_loss:.3g}, accuracy {record.validation_accuracy:.1%}"
         )
         state = replace(state, history=(*state.history, record))
         return self._keep_if_best(state, record)
@@ -178,30 +188,24 @@ class PhaseTrainer:
             try:
                 return self._descend_with(state, phase)
             except tf.errors.ResourceExhaustedError as error:
-                halved = state.batch_size // 2
-                if halved < len(self.hardware.devices):
+                n_devices = len(self.hardware.devices)
+                halved = state.batch_size // 2 // n_devices * n_devices
+                if halved < n_devices:
                     raise RunError(
                         "The device's memory is too small for a single picture a device.",
                         received=f"batch_size {state.batch_size}",
                         allowed="a smaller picture or fewer unfrozen blocks",
                         next_step="tl-app train ... --image-size 160 --set phases.1.unfreeze=1",
                     ) from error
+                # Back to the last checkpoint, the beginning of this epoch.
+                state = self.checkpoints.restore_state() or state
+                self.checkpoints.restore_variables(self.variables)
                 self.reporter.warn(
-                    f"The device ran out of memory with {state.batch_size} pictures a batch; "
-                    f"phase '{phase.name}' starts again with {halved}."
+                    f"The device ran out of memory with {state.batch_size} pictures a batch; phase "
+                    f"'{phase.name}' goes on from epoch {state.epoch + 1} with {halved}."
                 )
-                # Back to the start of the phase: the schedule counts steps of one size.
-                self.checkpoints.restore_best(state, self.variables)
-                state = replace(
-                    state,
-                    batch_size=halved,
-                    epoch=0,
-                    step=0,
-                    sums=(0, 0, 0),
-                    epochs_without_gain=0,
-                    history=tuple(r for r in state.history if r.phase != phase.name),
-                )
-                self.checkpoints.save(state, self.variables)
+                state = replace(state, batch_size=halved, step=0, sums=(0.0, 0.0, 0.0))
+                self.checkpoints.save_state(state)
 
     def _descend_with(self, state: TrainingState, phase: Phase) -> TrainingState:
         data, classifier = self.data, self.classifier
@@ -209,13 +213,13 @@ class PhaseTrainer:
         decision = self.inputs.decide(phase)
         # Streamed pictures run through the frozen part too, in the same graph.
         streamed = decision.source == "streamed"
-        above = classifier.above("all" if streamed else phase.unfreeze)
+        above = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
         source = self.inputs.source(phase, decision)
         validation = self.inputs.validation(phase, decision)
         n_steps = steps_per_epoch(len(data.train_rows), state.batch_size)
         with self.strategy.scope():
             variables, factors = classifier.trainable(phase.unfreeze, phase.layer_decay)
-            optimizer = build_optimizer(
+            optimizer, schedule = build_optimizer(
                 phase,
                 variables,
                 factors,
@@ -224,8 +228,18 @@ class PhaseTrainer:
             )
         if state.epoch or state.step:
             self.checkpoints.restore_optimizer(optimizer.variables)
+            # Where the batch was halved, an epoch has more steps than it had.
+            optimizer.iterations.assign(state.epoch * n_steps + state.step)
         kernels = [v for v in classifier.head.trainable_variables if len(v.shape) > 1]
-        step = TrainStep(above, variables, kernels, optimizer, self.strategy, phase)
+        step = TrainStep(
+            above,
+            variables,
+            kernels,
+            optimizer,
+            self.strategy,
+            phase,
+            classifier.backbone.model,
+        )
         forward = Forward(above)
         targets = Targets(
             data.labels[data.train_rows], self.class_weights, phase, self.inputs.seed(phase)
@@ -243,6 +257,13 @@ class PhaseTrainer:
             loss, correct, count = state.sums
             logits = forward(validation())
             if not (np.isfinite(loss) and np.isfinite(logits).all()):
+                if state.best is None:
+                    raise RunError(
+                        "Training diverged before any weights were worth keeping.",
+                        received=f"phase '{phase.name}', learning_rate {phase.learning_rate:g}",
+                        allowed="a lower learning rate",
+                        next_step="train anew with a tenth of it",
+                    )
                 self.reporter.warn(
                     f"Phase '{phase.name}' diverged in epoch {epoch + 1} and ends here; the best "
                     f"weights so far are kept. A learning_rate below {phase.learning_rate:g} helps."
@@ -255,7 +276,7 @@ class PhaseTrainer:
                 logits=logits,
                 train_loss=loss / n_steps,
                 train_accuracy=None if targets.mixes else correct / count,
-                learning_rate=float(optimizer.learning_rate),
+                learning_rate=float(schedule(optimizer.iterations - 1)),
                 started=started,
             )
             gained = record.validation_log_loss < phase_best - MIN_GAIN
@@ -270,12 +291,15 @@ class PhaseTrainer:
             )
             state = self._keep_if_best(state, record, optimizer.variables)
             self.reporter.message(
-                f"  epoch {epoch + 1}/{phase.epochs}: loss {record.train_loss:.4f}, validation "
-                f"log-loss {record.validation_log_loss:.4f}, accuracy "
+                f"  epoch {epoch + 1}/{phase.epochs}: loss {record.train_loss:.3g}, validation "
+                f"log-loss {record.validation_log_loss:.3g}, accuracy "
                 f"{record.validation_accuracy:.1%}{' (best so far)' if record.is_best else ''}"
             )
-        if state.epoch < phase.epochs:
-            self.reporter.message(f"  phase '{phase.name}' ends after {state.epoch} epochs")
+        if state.epoch < phase.epochs and state.epochs_without_gain:
+            self.reporter.message(
+                f"  stopped: {state.epochs_without_gain} epochs without a better validation "
+                "log-loss"
+            )
         return state
 
     def _epoch(
@@ -310,7 +334,7 @@ class PhaseTrainer:
                 n_real = int(plan.real[number].sum())
                 loss, correct, count = loss + step_loss, correct + step_correct, count + n_real
                 state = replace(state, step=number + 1, sums=(loss, correct, count))
-                bar.advance(n_real, note=f"loss {loss / (number + 1):.4f}")
+                bar.advance(n_real, note=f"loss {loss / (number + 1):.3g}")
                 signal_number = interrupt.requested()
                 if signal_number is not None:
                     self.checkpoints.save(state, self.variables, optimizer.variables)
@@ -377,7 +401,8 @@ class PhaseTrainer:
             what = f"head and all {len(blocks)} blocks"
         else:
             names = ", ".join(block.name for block in blocks[-phase.unfreeze :])
-            what = f"head and blocks {names} of {len(blocks)}"
+            plural = "block" if phase.unfreeze == 1 else "blocks"
+            what = f"head and the top {plural} {names} (of {len(blocks)})"
         lowest = phase.learning_rate * phase.layer_decay ** (
             len(blocks) if phase.unfreeze == "all" else phase.unfreeze
         )
@@ -387,5 +412,5 @@ class PhaseTrainer:
         self.reporter.message(
             f"Phase '{phase.name}': {what} ({n_parameters:,} parameters), learning rate {rates}, "
             f"{phase.schedule}, up to {phase.epochs} epochs of {n_steps} steps of "
-            f"{state.batch_size}; {decision.describe()}; {self.hardware.describe()}"
+            f"{state.batch_size} pictures; {decision.describe()}; {self.hardware.describe()}"
         )

@@ -21,6 +21,7 @@ class TrainStep:
         optimizer: built on `variables`.
         strategy: shares each batch out over its devices.
         phase: penalties.
+        backbone: its own losses (a hub model's regularisation) are added.
     """
 
     def __init__(
@@ -31,7 +32,9 @@ class TrainStep:
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
         phase: Phase,
+        backbone: keras.Model,
     ) -> None:
+        self._backbone = backbone
         self._above = above
         self._variables = list(variables)
         self._penalised = list(penalised)
@@ -91,6 +94,7 @@ class TrainStep:
                     self._l1 * tf.reduce_sum(tf.abs(v)) + self._l2 * tf.reduce_sum(tf.square(v))
                     for v in self._penalised
                 ]
+                + [tf.cast(loss, tf.float32) for loss in self._backbone.losses]
             )
             scaled = self._optimizer.scale_loss(loss + penalty / self._n_replicas)
         gradients = tape.gradient(scaled, [v.value for v in self._variables])

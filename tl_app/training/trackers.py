@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -73,6 +74,10 @@ class TensorBoard:
 
     def close(self) -> None:
         self._writer.close()
+        # TensorFlow puts the machine's name into the file's; a run names no machine.
+        host = f".{socket.gethostname()}."
+        for path in self._folder.glob(f"events.out.tfevents.*{host}*"):
+            path.rename(path.with_name(path.name.replace(host, ".", 1)))
 
 
 class WeightsAndBiases:

@@ -1,4 +1,4 @@
-"""Loading TensorFlow without its monologue."""
+"""What must be settled before TensorFlow and Keras are imported, and their monologue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from tl_app.environment import prepare_libraries
+from tl_app.errors import ConfigError
 
 # What TensorFlow's C++ side says at its start whatever its log level, on every machine.
 # An unusable GPU, which the last one is about, is told by `environment.gpu_problem`.
@@ -17,6 +17,25 @@ NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
     rb"|To enable the following instructions|E\d{4} .*failed call to cuInit"
 )
+
+
+def prepare_libraries() -> None:
+    """Settle what TensorFlow and Keras read from the environment; call before their import.
+
+    Raises:
+        ConfigError: Keras is already imported with a backend other than TensorFlow.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    keras = sys.modules.get("keras")
+    if keras is None:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    elif keras.config.backend() != "tensorflow":
+        raise ConfigError(
+            "Keras runs on another backend in this process.",
+            received=keras.config.backend(),
+            allowed="tensorflow",
+            next_step="set KERAS_BACKEND=tensorflow before keras is imported",
+        )
 
 
 @contextlib.contextmanager
