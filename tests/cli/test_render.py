@@ -34,7 +34,7 @@ def test_no_figure_is_shown_as_zero(value: float) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1.0, ">0.999"), (0.9996, ">0.999"), (0.9995, "0.999"), (0.75, "0.750"), (0.0, "0.000")],
+    [(1.0, ">0.999"), (0.9996, ">0.999"), (0.99949, "0.999"), (0.75, "0.750"), (0.0, "0.000")],
 )
 def test_no_probability_is_shown_as_certain(value: float, text: str) -> None:
     assert probability_text(value) == text

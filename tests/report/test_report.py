@@ -313,7 +313,7 @@ def test_augmentations_and_the_warning_about_mirrors():
     note = mirror_note([phase, mirrored], ["tune"])
     assert note is not None
     assert not note.is_warning
-    assert "not from: those are of phase tune, trained without" in note.sentence
+    assert "not kept; the kept ones are those of phase tune, trained without" in note.sentence
 
 
 def test_what_was_trained_is_told_of_the_kept_weights():
@@ -336,7 +336,7 @@ def test_a_kept_head_is_told_without_a_warning(make_contents, tuning_history):
     source = render_report(make_contents(history=records))
     page = Page(source)
     assert 'class="warning"' not in source
-    assert "those are of phase head, trained without mirror images" in page.text
+    assert "the kept ones are those of phase head, trained without mirror images" in page.text
     assert "in which only the head's parameters were trained" in page.text
     assert (
         "0.0000831 against 0.0000830, so the weights of phase head, solved directly, are"

@@ -61,7 +61,8 @@ def figure(value: float) -> str:
 
 def probability_text(value: float) -> str:
     """Three decimals, and never certainty: "0.750", ">0.999"."""
-    return ">0.999" if value > 0.9995 else f"{value:.3f}"
+    text = f"{value:.3f}"
+    return ">0.999" if text == "1.000" else text
 
 
 def _interval(interval: Interval) -> str:

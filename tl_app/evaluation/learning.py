@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 from tl_app.evaluation.figures import loss_pair, loss_text
+from tl_app.evaluation.scoring import format_figure
 from tl_app.records import EpochRecord
 
 FitKind = Literal[
@@ -213,7 +214,10 @@ def _place(record: EpochRecord) -> str:
 
 
 def _figures(record: EpochRecord) -> str:
-    validation = f"{100 * record.validation_accuracy:.1f} % of the validation pictures"
+    validation = (
+        f"{format_figure(record.validation_accuracy, 'percent')} of the validation pictures"
+    )
     if record.train_accuracy is None:
         return f"right on {validation}"
-    return f"right on {100 * record.train_accuracy:.1f} % of the training and {validation}"
+    training = format_figure(record.train_accuracy, "percent")
+    return f"right on {training} of the training and {validation}"

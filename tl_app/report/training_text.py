@@ -107,8 +107,8 @@ def mirror_note(phases: Sequence[Mapping[str, Any]], kept: Sequence[str]) -> Mir
         )
     return MirrorNote(
         False,
-        f"Pictures were mirrored only in {_phase_list(mirrored)}, which the kept weights are not "
-        f"from: those are of phase {kept[-1]}, trained without mirror images.",
+        f"Pictures were mirrored only in {_phase_list(mirrored)}, whose weights were not kept; "
+        f"the kept ones are those of phase {kept[-1]}, trained without mirror images.",
     )
 
 
