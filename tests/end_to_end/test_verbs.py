@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def run(trained: dict[str, Any], workplace: Path) -> RunFolder:
-    return RunFolder.open(trained["run"], workplace)
+    return RunFolder.open(workplace / trained["run"], workplace)
 
 
 def test_json_of_train(trained, workplace):
@@ -215,7 +215,7 @@ def test_a_later_run_keeps_the_recorded_split(photos, run, workplace, tmp_path):
     answer = tl_app_json(
         "train", grown, "--split-from", "first", "--seed", "7", *TRAIN_FAST, cwd=workplace
     )
-    second = RunFolder.open(answer["run"], workplace)
+    second = RunFolder.open(workplace / answer["run"], workplace)
     dataset, sides = second.read_dataset(), second.read_split().sides
     now = {e.path: s for e, s in zip(dataset.examples, sides, strict=True)}
     assert {path: now[path] for path in side_of} == side_of

@@ -40,9 +40,9 @@ def check_pictures(
         root: the folder that `paths` are relative to.
         inspect: thread-safe; raises UnusablePicture for a file to set aside. Any other
             exception of it ends the check and is raised here.
-        n_threads: default one a core, 2 to 16.
+        n_threads: default one a core, 2 to 8: each may hold a picture of the largest size.
     """
-    n_threads = n_threads or max(2, min(16, len(os.sched_getaffinity(0))))
+    n_threads = n_threads or max(2, min(8, len(os.sched_getaffinity(0))))
     results: list[Inspection | SetAside] = []
     waiting: deque[tuple[str, Future[Inspection]]] = deque()
     executor = ThreadPoolExecutor(n_threads, thread_name_prefix="inspect")

@@ -132,8 +132,10 @@ def _on_white(picture: tf.Tensor, full: int) -> tf.Tensor:
     colour, alpha = picture[..., :3], picture[..., 3:]
 
     def composite() -> tf.Tensor:
-        wide = tf.cast(alpha, tf.int64)
-        mixed = tf.cast(colour, tf.int64) * wide + full * (full - wide) + full // 2
+        # The smallest type that holds full * full: large pictures are many numbers.
+        number = tf.int32 if full == 255 else tf.int64
+        wide = tf.cast(alpha, number)
+        mixed = tf.cast(colour, number) * wide + full * (full - wide) + full // 2
         return tf.cast(mixed // full, picture.dtype)
 
     is_opaque = tf.reduce_all(alpha == tf.constant(full, picture.dtype))

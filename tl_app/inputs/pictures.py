@@ -23,6 +23,9 @@ from tl_app.inputs.files import read_encoded
 from tl_app.inputs.preprocess import apply_window, resize
 from tl_app.records import Preprocessing
 
+MAX_THREADS = min(8, len(os.sched_getaffinity(0)))
+"""Each may hold a picture of the largest size."""
+
 BATCHES_AHEAD = 2
 """Decoded while the caller works on the one before; bounds the memory."""
 
@@ -50,7 +53,7 @@ def iterate_pictures(
 
     waiting: deque[Future[tf.Tensor]] = deque()
     todo = iter(paths)
-    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="decode") as pool:
         try:
             while True:
                 while len(waiting) < (1 + BATCHES_AHEAD) * batch_size:
