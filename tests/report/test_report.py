@@ -317,7 +317,11 @@ def test_augmentations_and_the_warning_about_mirrors():
 
 
 def test_what_was_trained_is_told_of_the_kept_weights():
-    phases = [{"name": "head"}, {"name": "top", "unfreeze": 1}, {"name": "all", "unfreeze": "all"}]
+    phases: list[dict[str, object]] = [
+        {"name": "head"},
+        {"name": "top", "unfreeze": 1},
+        {"name": "all", "unfreeze": "all"},
+    ]
     names = ["head", "top", "all"]
     assert trained_note(None, phases, names) == ""
     assert trained_note(1234, phases, names) == "1,234 of them were trained"

@@ -17,7 +17,7 @@ from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.publish import ExportResult, publish_copy
 from tl_app.inputs.inspect import inspect_file
 from tl_app.progress import Reporter
-from tl_app.records import Evaluation, Predictions, SetAside
+from tl_app.records import Evaluation, Predictions, SetAside, Side
 from tl_app.run import RunFolder, read_json
 
 
@@ -81,13 +81,18 @@ def evaluate(run: str, folder: str | None, *, output: Path, reporter: Reporter) 
         known_class_names=recorded.class_names,
         purpose="evaluation",
     )
-    seen = {recorded.examples[i].pixel_hash for i in split.indices("train")}
-    n_seen = sum(example.pixel_hash in seen for example in dataset.examples)
-    if n_seen:
-        reporter.warn(
-            f"{n_seen:,} of {len(dataset.examples):,} pictures were trained on; "
-            "the figures flatter the model"
-        )
+    sides: tuple[tuple[Side, str], ...] = (
+        ("train", "were trained on"),
+        ("validation", "chose the weights"),
+    )
+    for side, what in sides:
+        seen = {recorded.examples[i].pixel_hash for i in split.indices(side)}
+        n_seen = sum(example.pixel_hash in seen for example in dataset.examples)
+        if n_seen:
+            reporter.warn(
+                f"{n_seen:,} of {len(dataset.examples):,} pictures {what}; "
+                "the figures flatter the model"
+            )
     files = [Path(dataset.root) / example.path for example in dataset.examples]
     predictions, set_aside = SavedModelClassifier(trained.saved_model).predict_files(
         files, reporter=reporter

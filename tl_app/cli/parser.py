@@ -144,7 +144,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--split-from", metavar="RUN", help="keep the training, validation and test sides of RUN"
     )
-    data.add_argument("--no-test", action="store_true", help="train without a test part")
+    data.add_argument(
+        "--no-test",
+        action="store_true",
+        help="split no test part off, and do without one in train/validation/test folders",
+    )
     data.add_argument(
         "--merge-classes",
         action="store_true",
