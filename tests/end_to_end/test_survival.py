@@ -50,6 +50,8 @@ def start(photos: Path, workplace: Path, name: str) -> subprocess.Popen[bytes]:
             cwd=workplace,
             stdout=subprocess.DEVNULL,
             stderr=log,
+            # A shell's background job, and all that it starts, would ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 

@@ -160,7 +160,7 @@ def test_export_is_versioned_and_loads_with_tensorflow_alone(run, workplace, tmp
     second = tl_app_json("export", "first", destination, cwd=workplace)
     assert sorted(p.name for p in destination.iterdir()) == ["1", "2"]
     assert first["largest_difference"] <= 1e-5
-    assert Path(second["version_folder"]).name == "2"
+    assert Path(second["saved_model"]).name == "2"
     recorded = run.read_predictions("test")
     root = Path(run.read_dataset().root)
     # TIFF is for the app, which converts it; a server receives what its decoder knows.
