@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -212,6 +215,73 @@ def test_animated_gif_gives_its_first_frame(n_frames):
     frames = [Image.fromarray(noise(9, 9, seed=i)).convert("P") for i in range(n_frames)]
     encoded = save(frames[0], "GIF", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(decode(encoded)[0], rgb(encoded))
+
+
+def test_a_later_frame_of_a_gif_that_covers_more_changes_nothing():
+    palette = np.array([[0, 0, 0], [90, 0, 0], [0, 90, 0], [0, 0, 90]], np.uint8)
+    first = gif(np.arange(12).reshape(3, 4) % 4, palette, canvas=(10, 9), at=(2, 5))
+    later = gif(np.ones((10, 9), int), palette)
+    levels, _ = decode(first[:-1] + later[later.index(b"\x2c\0\0\0\0") :])
+    np.testing.assert_array_equal(levels, decode(first)[0])
+
+
+def with_frame_size(encoded: bytes, width: int, height: int) -> bytes:
+    """A GIF whose first frame says that it is this large; its pixels stay few."""
+    at = encoded.index(b"\x2c\0\0\0\0") + 5
+    return encoded[:at] + struct.pack("<HH", width, height) + encoded[at + 4 :]
+
+
+def test_a_gif_frame_larger_than_its_canvas_is_refused_before_decoding():
+    small = gif(np.zeros((2, 2), int), noise(4, 1)[:, 0], comment=b"c")
+    assert decode(small, 100)[0].shape == (2, 2, 3)
+    started = time.perf_counter()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more pixels than 100"):
+        decode(with_frame_size(small, 65_535, 65_535), 100)
+    # Decoding it fills 13 GB.
+    assert time.perf_counter() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("n_blocks", "reason"),
+    [(0, "more pixels than 100"), (8190, "more pixels than 100"), (9000, "no frame")],
+)
+def test_a_huge_gif_frame_behind_a_long_comment_is_refused(n_blocks, reason):
+    huge = with_frame_size(gif(np.zeros((2, 2), int), noise(4, 1)[:, 0]), 65_535, 65_535)
+    at = huge.index(b"\x2c\0\0\0\0")
+    # Wherever the search for the frame is given up, the comment looks like a small one.
+    comment = b"\x21\xfe" + (b"\x2c" + b"\0" * 44) * n_blocks + b"\0"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
+        decode(huge[:at] + comment + huge[at:], 100)
+
+
+@pytest.mark.parametrize("at", [(0, 65_535), (65_535, 0), (65_535, 65_535), (1, 1)])
+def test_a_gif_frame_outside_its_canvas_costs_nothing(at):
+    indices, palette = np.ones((2, 2), int), noise(4, 1)[:, 0]
+    levels, _ = decode(gif(indices, palette, canvas=(2, 2), at=at), 100)
+    want = np.full((2, 2, 3), 255)
+    if at == (1, 1):
+        want[1, 1] = palette[1]
+    np.testing.assert_array_equal(levels, want)
+
+
+@pytest.mark.parametrize("length", [1, 2, 254, 255])
+def test_gif_blocks_of_any_length_are_passed(length):
+    encoded = gif(np.arange(6400).reshape(80, 80) % 8, noise(8, 1)[:, 0])
+    start = encoded.index(b"\x2c\0\0\0\0") + 11
+    body, position = b"", start
+    while encoded[position]:
+        body += encoded[position + 1 : position + 1 + encoded[position]]
+        position += 1 + encoded[position]
+    pieces = [body[i : i + length] for i in range(0, len(body), length)]
+    blocks = b"".join(bytes([len(piece)]) + piece for piece in pieces)
+    data = encoded[:start] + blocks + b"\0;"
+    np.testing.assert_array_equal(decode(data)[0], decode(encoded)[0])
+
+
+def test_a_gif_frame_in_too_many_pieces_is_refused():
+    small = gif(np.zeros((2, 2), int), noise(4, 1)[:, 0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too many pieces"):
+        decode(small[:-2] + b"\1a\2bb" * 5000 + b"\0;", 100)
 
 
 # --- WebP ------------------------------------------------------------------------------

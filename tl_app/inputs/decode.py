@@ -4,7 +4,7 @@ What each format needs beyond TensorFlow's own decoder:
 
     JPEG   the accurate inverse DCT, and EXIF orientation
     PNG    transparency composited on white in every mode, 16 bits kept
-    GIF    first frame; transparent and uncovered pixels become white
+    GIF    first frame, cut out; transparent and uncovered pixels become white
     WebP   first frame; TensorFlow writes past its buffer when an animation is not
            marked as having alpha, so the mark is set before decoding
     BMP    the palette of 8-bit files, which TensorFlow leaves out; rarer kinds are refused
@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tl_app.inputs.gif import decode_gif_on_white
+from tl_app.inputs.gif import FirstFrame, decode_gif_on_white, find_first_frame, gif_pixels
 from tl_app.inputs.graph_bytes import (
     big_endian,
     head_bytes,
@@ -88,18 +88,22 @@ def _decode(encoded: tf.Tensor, max_pixels: int | None) -> tuple[tf.Tensor, tf.T
     which = tf.where(tf.reduce_any(known), tf.argmax(known, output_type=tf.int32), 5)
 
     def branch(
-        size: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-        decode: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+        size: Callable[..., tf.Tensor],
+        decode: Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+        find: Callable[[tf.Tensor, tf.Tensor], FirstFrame] | None = None,
     ) -> Callable[[], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """What `find` finds, at some cost, goes to both `size` and `decode`."""
+
         def run() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            found = [] if find is None else [find(encoded, head)]
             if max_pixels is None:
-                return decode(encoded, head)
-            n_pixels = size(encoded, head)
+                return decode(encoded, head, *found)
+            n_pixels = size(encoded, head, *found)
             is_small = tf.debugging.Assert(
                 n_pixels <= max_pixels, [f"{TOO_MANY_PIXELS} {max_pixels}:", n_pixels]
             )
             with tf.control_dependencies([is_small]):
-                return decode(tf.identity(encoded), head)
+                return decode(tf.identity(encoded), head, *found)
 
         return run
 
@@ -108,7 +112,7 @@ def _decode(encoded: tf.Tensor, max_pixels: int | None) -> tuple[tf.Tensor, tf.T
         [
             branch(_jpeg_pixels, _decode_jpeg),
             branch(_png_pixels, _decode_png),
-            branch(_gif_pixels, _decode_gif),
+            branch(_gif_pixels, _decode_gif, find_first_frame),
             branch(_webp_pixels, _decode_webp),
             branch(_bmp_pixels, _decode_bmp),
             _decode_unknown,
@@ -190,12 +194,12 @@ def _png_pixels(encoded: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
     return big_endian(head, 16, 4) * big_endian(head, 20, 4)
 
 
-def _decode_gif(encoded: tf.Tensor, head: tf.Tensor):
-    return _eight_bit(decode_gif_on_white(encoded, head))
+def _decode_gif(encoded: tf.Tensor, head: tf.Tensor, first: FirstFrame):
+    return _eight_bit(decode_gif_on_white(encoded, head, first))
 
 
-def _gif_pixels(encoded: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
-    return little_endian(head, 6, 2) * little_endian(head, 8, 2)
+def _gif_pixels(encoded: tf.Tensor, head: tf.Tensor, first: FirstFrame) -> tf.Tensor:
+    return gif_pixels(head, first)
 
 
 def _is_webp(head: tf.Tensor, kind: bytes) -> tf.Tensor:
