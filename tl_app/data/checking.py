@@ -40,7 +40,7 @@ def check_pictures(
         root: the folder that `paths` are relative to.
         inspect: thread-safe; raises UnusablePicture for a file to set aside. Any other
             exception of it ends the check and is raised here.
-        n_threads: default one a core, 2 to 8: each may hold a picture of the largest size.
+        n_threads: default one a core, 2 to 8: each may hold the file of a large picture.
     """
     n_threads = n_threads or max(2, min(8, len(os.sched_getaffinity(0))))
     results: list[Inspection | SetAside] = []

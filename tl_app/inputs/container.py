@@ -12,8 +12,11 @@ def cut_off(image_format: str) -> UnusablePicture:
     )
 
 
-def gif_first_frame(data: bytes, *, max_pixels: int) -> bytes:
+def gif_first_frame(data: bytes, *, max_pixels: int) -> tuple[bytes, int]:
     """The GIF without its later frames, so that a long animation costs one frame.
+
+    Returns:
+        The file, and the pixels of the frame.
 
     Raises:
         UnusablePicture: "truncated" when any frame or the end mark is missing;
@@ -21,7 +24,7 @@ def gif_first_frame(data: bytes, *, max_pixels: int) -> bytes:
     """
     try:
         position = 13 + _gif_table_bytes(data[10])
-        first_end = None
+        first_end, n_pixels = None, 0
         while data[position] != 0x3B:
             if data[position] == 0x21:
                 position = _gif_skip_blocks(data, position + 2)
@@ -29,7 +32,8 @@ def gif_first_frame(data: bytes, *, max_pixels: int) -> bytes:
                 if first_end is None:
                     width = int.from_bytes(data[position + 5 : position + 7], "little")
                     height = int.from_bytes(data[position + 7 : position + 9], "little")
-                    if width * height > max_pixels:
+                    n_pixels = width * height
+                    if n_pixels > max_pixels:
                         raise too_many_pixels(width, height, max_pixels)
                 start = position + 10 + _gif_table_bytes(data[position + 9])
                 position = _gif_skip_blocks(data, start + 1)
@@ -42,7 +46,8 @@ def gif_first_frame(data: bytes, *, max_pixels: int) -> bytes:
         raise cut_off("GIF") from None
     if first_end is None:
         raise UnusablePicture("not_an_image", "The GIF file holds no picture.")
-    return data if first_end == position else data[:first_end] + b";"
+    single = data if first_end == position else data[:first_end] + b";"
+    return single, n_pixels
 
 
 def gif_size(data: bytes) -> tuple[int, int]:

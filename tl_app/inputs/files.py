@@ -32,6 +32,7 @@ from PIL import (
 from tl_app.errors import UnusablePicture
 from tl_app.inputs import container
 from tl_app.inputs.convert import to_png
+from tl_app.inputs.decode_budget import DECODING
 from tl_app.inputs.signatures import SIGNATURE_BYTES, describe_other, picture_format
 
 HEADER_ERRORS = (
@@ -72,6 +73,7 @@ class PictureFile:
         image_format: "JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF" or "HEIF".
         mode: Pillow's name of the pixel format.
         orientation: 1 to 8, applied during conversion; 1 where the graph reads it itself.
+        n_pixels: that decoding takes, by the header.
     """
 
     data: bytes
@@ -79,6 +81,7 @@ class PictureFile:
     image_format: str
     mode: str
     orientation: int
+    n_pixels: int
 
 
 def read_encoded(path: Path, *, max_pixels: int) -> bytes:
@@ -104,21 +107,23 @@ def read_picture_file(path: Path, *, max_pixels: int) -> PictureFile:
     if image_format == "WEBP":
         width, height, has_alpha = container.webp_size(data)
         _check_size(width, height, max_pixels)
-        encoded = container.webp_first_frame(data)
-        return PictureFile(data, encoded, image_format, "RGBA" if has_alpha else "RGB", 1)
+        encoded, mode = container.webp_first_frame(data), "RGBA" if has_alpha else "RGB"
+        return PictureFile(data, encoded, image_format, mode, 1, width * height)
     if image_format == "GIF":
-        _check_size(*container.gif_size(data), max_pixels)
-        encoded = container.gif_first_frame(data, max_pixels=max_pixels)
-        return PictureFile(data, encoded, image_format, "P", 1)
+        width, height = container.gif_size(data)
+        _check_size(width, height, max_pixels)
+        encoded, frame_pixels = container.gif_first_frame(data, max_pixels=max_pixels)
+        return PictureFile(data, encoded, image_format, "P", 1, max(width * height, frame_pixels))
     header = _open_header(data, image_format)
-    _check_size(*header.size, max_pixels)
+    width, height = header.size
+    _check_size(width, height, max_pixels)
     encoded, orientation = data, 1
     if image_format in ("TIFF", "HEIF") or (
         image_format == "BMP" and not container.bmp_is_common(data)
     ):
-        with _quiet():
+        with DECODING.reserve(width * height), _quiet():
             encoded, orientation = to_png(header, lambda: _opened(data, image_format))
-    return PictureFile(data, encoded, image_format, header.mode, orientation)
+    return PictureFile(data, encoded, image_format, header.mode, orientation, width * height)
 
 
 def _read_bytes(path: Path) -> bytes:

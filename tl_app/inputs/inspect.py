@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tl_app.errors import UnusablePicture
 from tl_app.inputs.decode import TOO_MANY_PIXELS, decode_oriented
+from tl_app.inputs.decode_budget import DECODING
 from tl_app.inputs.files import PictureFile, read_picture_file
 from tl_app.records import Inspection
 
@@ -27,6 +28,12 @@ def inspect_file(path: Path, *, max_pixels: int) -> Inspection:
         UnusablePicture: with a kind of `records.SetAside` and a sentence for people.
     """
     picture = read_picture_file(path, max_pixels=max_pixels)
+    with DECODING.reserve(picture.n_pixels):
+        return _inspect(picture, max_pixels)
+
+
+def _inspect(picture: PictureFile, max_pixels: int) -> Inspection:
+    """A function of its own: the pixels go with it, before others may have the room."""
     levels, bits, orientation = _decode(picture, max_pixels)
     height, width, _ = levels.shape
     pixels = levels if bits == 16 else levels.astype(np.uint8)

@@ -19,12 +19,13 @@ import tensorflow as tf
 
 from tl_app.errors import DataError, UnusablePicture
 from tl_app.inputs.decode import decode_levels
-from tl_app.inputs.files import read_encoded
+from tl_app.inputs.decode_budget import DECODING
+from tl_app.inputs.files import read_picture_file
 from tl_app.inputs.preprocess import apply_window, resize
 from tl_app.records import Preprocessing
 
 MAX_THREADS = min(8, len(os.sched_getaffinity(0)))
-"""Each may hold a picture of the largest size."""
+"""Each may hold the file of a picture of the largest size."""
 
 BATCHES_AHEAD = 2
 """Decoded while the caller works on the one before; bounds the memory."""
@@ -45,7 +46,9 @@ def iterate_pictures(
 
     def load(path: str | os.PathLike[str]) -> tf.Tensor:
         try:
-            return to_picture(read_encoded(Path(path), max_pixels=preprocessing.max_pixels))
+            file = read_picture_file(Path(path), max_pixels=preprocessing.max_pixels)
+            with DECODING.reserve(file.n_pixels):
+                return to_picture(file.encoded)
         except UnusablePicture as problem:
             raise _lost(path, problem.reason) from problem
         except tf.errors.OpError as error:
