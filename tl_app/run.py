@@ -217,6 +217,11 @@ class RunFolder:
         return self.path / "tensorboard"
 
     @property
+    def mlflow_file(self) -> Path:
+        """Which run of MLflow is this one's; there where that tracker is on."""
+        return self.path / "mlflow.json"
+
+    @property
     def keras_model(self) -> Path:
         return self.path / "model.keras"
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tl_app.config import Config
 from tl_app.errors import ConfigError, StorageError
 from tl_app.records import EpochRecord
-from tl_app.run import RunFolder
+from tl_app.run import RunFolder, read_json, write_json
 
 METRICS = (
     "train_loss",
@@ -103,15 +103,26 @@ class WeightsAndBiases:
 
 
 class MLflow:
-    """A run of MLflow, where MLFLOW_TRACKING_URI says."""
+    """A run of MLflow, where MLFLOW_TRACKING_URI says; a resumed one goes on."""
 
     def __init__(self, folder: RunFolder, config: Mapping[str, Any]) -> None:
         import mlflow
 
         self._mlflow = mlflow
         mlflow.set_experiment("tl_app")
-        mlflow.start_run(run_name=folder.name)
+        if folder.mlflow_file.exists() and self._goes_on(read_json(folder.mlflow_file)["run_id"]):
+            return
+        run = mlflow.start_run(run_name=folder.name)
         mlflow.log_params({key: str(value)[:500] for key, value in config.items()})
+        write_json(folder.mlflow_file, {"run_id": run.info.run_id})
+
+    def _goes_on(self, run_id: str) -> bool:
+        try:
+            self._mlflow.start_run(run_id=run_id)
+        except self._mlflow.MlflowException:
+            # Deleted meanwhile, or MLFLOW_TRACKING_URI names another place now.
+            return False
+        return True
 
     def log(self, step: int, record: EpochRecord) -> None:
         self._mlflow.log_metrics(_metrics(record), step=step)
