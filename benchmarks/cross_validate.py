@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from tl_app.config import Config, load_config
+from tl_app.config import Config
+from tl_app.config_loading import load_config
 from tl_app.libraries import prepare_libraries
 from tl_app.progress import SilentReporter
 from tl_app.records import Dataset, Predictions, Preprocessing

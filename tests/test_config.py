@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tl_app.config import Config, default_phases, load_config
+from tl_app.config import Config, default_phases
+from tl_app.config_loading import load_config
 from tl_app.errors import ConfigError
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         train,
         write_report,
     )
-    from tl_app.config import Config, load_config
+    from tl_app.config import Config
+    from tl_app.config_loading import load_config
     from tl_app.environment import doctor
     from tl_app.errors import (
         ConfigError,
@@ -49,7 +50,7 @@ _HOMES = {
     "list_backbones": "tl_app.api",
     "doctor": "tl_app.environment",
     "Config": "tl_app.config",
-    "load_config": "tl_app.config",
+    "load_config": "tl_app.config_loading",
     "TlAppError": "tl_app.errors",
     "ConfigError": "tl_app.errors",
     "DataError": "tl_app.errors",

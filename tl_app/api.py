@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_app.config import Config, load_config
+from tl_app.config import Config
+from tl_app.config_loading import load_config
 from tl_app.errors import ConfigError
 from tl_app.libraries import loading
 from tl_app.progress import Reporter, SilentReporter

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tl_app.cli.main import main
 from tl_app.cli.settings import describe_settings, judged, to_toml
-from tl_app.config import Config, Phase, load_config, without_mirroring
+from tl_app.config import Config, Phase, without_mirroring
+from tl_app.config_loading import load_config
 from tl_app.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.small_model import build_trainer
-from tl_app.config import load_config
+from tl_app.config_loading import load_config
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "configs").glob("*.toml"))
 

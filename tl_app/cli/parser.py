@@ -1,6 +1,6 @@
 """Verbs, options and help texts.
 
-Values stay text here: `config.load_config` judges them together with the configuration
+Values stay text here: `config_loading.load_config` judges them together with the configuration
 file, so that all mistakes are told at once.
 """
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tl_app.config import Augmentation, Config, DataSettings, Phase, load_config
+from tl_app.config import Augmentation, Config, DataSettings, Phase
+from tl_app.config_loading import load_config
 from tl_app.errors import ConfigError
 
 HEADER = """\
