@@ -84,6 +84,7 @@ def stamps(target: Path) -> str:
             raise Unavailable(f"{tool} is not here (Debian and Ubuntu have it)")
     try:
         with tempfile.TemporaryDirectory(prefix="tl-app-demo-") as scratch:
+            say(f"downloading {PACKAGE} (about 160 MB)")
             archive = download_package(Path(scratch))
             unpacked = Path(scratch) / "unpacked"
             run_tool(["dpkg-deb", "-x", str(archive), str(unpacked)])
@@ -94,17 +95,16 @@ def stamps(target: Path) -> str:
     return str(target)
 
 
-def download_package(folder: Path) -> Path:
+def download_package(folder: Path, package: str = PACKAGE) -> Path:
     """`apt-get download` into `folder`; refreshes apt's lists once where that may help."""
-    say(f"downloading {PACKAGE} (about 160 MB)")
     try:
-        run_tool(apt_get("download", PACKAGE), folder)
+        run_tool(apt_get("download", package), folder)
     except Unavailable:
         if os.geteuid() != 0:
             raise
         run_tool(apt_get("update"), folder)
-        run_tool(apt_get("download", PACKAGE), folder)
-    archives = sorted(folder.glob(f"{PACKAGE}_*.deb"))
+        run_tool(apt_get("download", package), folder)
+    archives = sorted(folder.glob(f"{package}_*.deb"))
     if not archives:
         raise Unavailable("apt-get download left no file")
     return archives[0]
