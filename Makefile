@@ -1,6 +1,7 @@
 # make demo   install, get photographs, train on them
 # make test   install, then every check and every test
 # make lint   the checks alone
+# make bench  install, then measure against the hand-written recipe; BENCH_ARGS=--quick: 5 minutes
 # make clean  take away what these targets made (not models/ and reports/)
 
 SHELL := /bin/bash
@@ -10,10 +11,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3.11
+BENCH_ARGS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev browser demo test lint clean
+.PHONY: help install install-dev browser demo bench test lint clean
 
 help:
 	@sed -n 's/^# \(make \)/\1/p' Makefile
@@ -78,6 +80,10 @@ demo: install
 	$(BIN)/tl-app train $$photos
 	echo
 	echo "To use tl-app in this shell:  . $(VENV)/bin/activate"
+
+bench: install
+	@
+	$(BIN)/python -m benchmarks.bench $(BENCH_ARGS)
 
 lint: $(VENV)/.installed-dev
 	@
