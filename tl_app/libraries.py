@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 from tl_app.errors import ConfigError
@@ -17,6 +18,8 @@ NOISE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:"
     rb"|To enable the following instructions|E\d{4} .*failed call to cuInit"
 )
+
+_STDERR = threading.RLock()
 
 
 def prepare_libraries() -> None:
@@ -49,7 +52,7 @@ def loading() -> Iterator[None]:
     if wants_all:
         yield
         return
-    with _filtered_stderr():
+    with hushed(NOISE):
         yield
         tensorflow = sys.modules.get("tensorflow")
         if tensorflow is not None:  # the first look for devices talks, too
@@ -57,8 +60,17 @@ def loading() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _filtered_stderr() -> Iterator[None]:
-    with contextlib.ExitStack() as undo:
+def hushed(noise: re.Pattern[bytes]) -> Iterator[None]:
+    """Hold back what is written to standard error within, then write all but the noise.
+
+    For libraries that write past Python and have no switch for it. Whatever other threads
+    write meanwhile is late, not lost.
+
+    Args:
+        noise: matches the beginning of each line that is dropped.
+    """
+    # Two threads within at a time would give standard error back in the wrong order.
+    with _STDERR, contextlib.ExitStack() as undo:
         try:
             kept = os.dup(2)
         except OSError:  # standard error is closed: nobody reads it
@@ -75,6 +87,6 @@ def _filtered_stderr() -> Iterator[None]:
             os.dup2(kept, 2)
             held.seek(0)
             for line in held:
-                if not NOISE.match(line):
+                if not noise.match(line):
                     with contextlib.suppress(OSError):
                         os.write(2, line)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from tl_app.libraries import loading
+from tl_app.libraries import NOISE, hushed, loading
 
 CHATTER = (
     b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
@@ -81,3 +82,20 @@ def test_the_doctor_speaks_of_this_machine_and_says_nothing_else() -> None:
     assert done.stderr == ""
     assert "tensorflow" in done.stdout
     assert "efficientnet_lite0" in done.stdout.partition("Weights that are here:")[2]
+
+
+def test_the_stream_comes_back_where_several_threads_hush_it(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def chatter() -> None:
+        for _ in range(20):
+            with hushed(NOISE):
+                os.write(2, CHATTER + b"kept\n")
+
+    threads = [threading.Thread(target=chatter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err.splitlines() == ["kept"] * 80 + ["after"]
