@@ -48,7 +48,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 # What the checks and tests need as well.
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,heic,lite]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,heic,lite,onnx]'
 	touch $@ $(VENV)/.installed
 
 install: $(VENV)/.installed

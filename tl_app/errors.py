@@ -2,6 +2,7 @@
 
     TlAppError                       exit code 1
     ├── ConfigError                  2   a setting, an argument, an unknown name
+    │   └── EngineUnavailable        2   an engine that is not installed or cannot run the model
     ├── DataError                    3   pictures or tables that cannot be trained on
     ├── WeightsError                 1   pretrained weights that are not here or not right
     ├── RunError                     1   a run folder that cannot be read, resumed or written
@@ -81,6 +82,10 @@ class ConfigError(TlAppError):
         return cls(
             f"{len(problems)} problems in the configuration:\n{listing}", next_step=next_step
         )
+
+
+class EngineUnavailable(ConfigError):
+    """An engine whose library is not installed, or that cannot run this model rightly."""
 
 
 class DataError(TlAppError):

@@ -1,0 +1,51 @@
+"""What every engine is to its callers."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+ENGINES = ("litert", "onnxruntime", "folded", "tensorflow")
+"""Names of all engines, the one that is mostly the fastest on a CPU first."""
+
+
+class Engine(Protocol):
+    """A frozen model, ready to run. A row's answer never depends on the rows around it."""
+
+    @property
+    def name(self) -> str:
+        """One of ENGINES."""
+
+    @property
+    def identity(self) -> str:
+        """All that can change a bit of the answer, for cache keys.
+
+        Name, versions of the libraries, number type, and the batch that it computes in, which
+        gets smaller when the memory does not hold it.
+        """
+
+    def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What the model says of pictures.
+
+        Args:
+            pixels: float32, shape (n, S, S, 3), in 0..255, n of 1 or more.
+
+        Returns:
+            One float32 array of shape (n, ...) for each output of the model, in order.
+        """
+
+
+def number_types(model: Any) -> tuple[str, ...]:
+    """The types that the layers of a Keras model compute in, such as ("bfloat16", "float32")."""
+    return tuple(sorted({layer.compute_dtype for layer in model._flatten_layers()}))
+
+
+def devices(model: Any) -> set[str]:
+    """Where the variables of a Keras model live, in TensorFlow's words."""
+    return {variable.value.device for variable in model.variables}
+
+
+def runs_on_gpu(model: Any) -> bool:
+    """Whether any of the model's variables lives on a GPU."""
+    return any("GPU" in device for device in devices(model))
