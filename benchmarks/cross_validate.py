@@ -5,7 +5,7 @@
 A fold does all of `tl-app train` that decides its predictions: a fresh backbone, validation
 pictures taken from the training folds by the run's own split, the phases, the choice of the best
 checkpoint, and the final model's probabilities for the held-out pictures, read from their
-files. Only the decoded pictures are shared between folds; nothing is exported or reported.
+files. Folds share what the frozen backbone says of a picture; nothing is exported or reported.
 Pictures with the same pixels stay in one fold. Prints a line a fold and a JSON document at the
 end.
 """
@@ -19,6 +19,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -29,6 +30,9 @@ from tl_app.libraries import prepare_libraries
 from tl_app.progress import SilentReporter
 from tl_app.records import Dataset, Predictions, Preprocessing
 from tl_app.run import RunFolder
+
+if TYPE_CHECKING:
+    from tl_app.features.store import FeatureStore
 
 
 def scan_folder(folder: Path, config: Config) -> tuple[Dataset, Preprocessing]:
@@ -56,7 +60,7 @@ def scan_folder(folder: Path, config: Config) -> tuple[Dataset, Preprocessing]:
 def run_fold(
     dataset: Dataset,
     preprocessing: Preprocessing,
-    pictures: np.ndarray,
+    store: FeatureStore,
     held_out: np.ndarray,
     config: Config,
     scratch: Path,
@@ -66,6 +70,7 @@ def run_fold(
     from tl_app.app.finishing import predict_side
     from tl_app.data.splitting import make_split
     from tl_app.features.extract import FrozenPart
+    from tl_app.features.pictures import FilePictures
     from tl_app.training.classifier import Classifier
     from tl_app.training.hardware import choose_hardware
     from tl_app.training.phase_inputs import TrainingData
@@ -90,7 +95,7 @@ def run_fold(
     with strategy.scope():
         classifier = Classifier(backbone, len(dataset.class_names), config)
     data = TrainingData(
-        pictures=pictures,
+        pictures=FilePictures(Path(dataset.root), dataset.examples, preprocessing, store),
         labels=dataset.labels,
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),
@@ -98,7 +103,11 @@ def run_fold(
         n_classes=len(dataset.class_names),
     )
     folder = RunFolder.create(scratch, "fold")
-    PhaseTrainer(classifier, data, config, hardware, strategy, folder, [], SilentReporter()).run()
+    trainer = PhaseTrainer(
+        classifier, data, config, hardware, strategy, folder, store, [], SilentReporter()
+    )
+    trainer.prepare()
+    trainer.run()
     return predict_side(
         FrozenPart(classifier.probabilities()),
         fold,
@@ -118,20 +127,14 @@ def main() -> None:
     arguments = parser.parse_args()
 
     prepare_libraries()
-    from tl_app.features.extract import keep_pictures
+    from tl_app.features.store import FeatureStore
 
     base = load_config(None, arguments.overrides)
     dataset, preprocessing = scan_folder(arguments.folder, base)
     n_pictures = len(dataset.examples)
     hashes = [example.pixel_hash for example in dataset.examples]
-    store = Path(tempfile.mkdtemp())
-    pictures = keep_pictures(
-        [Path(dataset.root) / example.path for example in dataset.examples],
-        preprocessing,
-        store / "pictures.npy",
-        batch_size=32,
-        reporter=SilentReporter(),
-    )
+    folder = Path(tempfile.mkdtemp())
+    store = FeatureStore(folder)
     by_seed: dict[int, dict[str, float]] = {}
     for seed in arguments.seeds:
         config = base.model_copy(update={"seed": seed})
@@ -141,7 +144,7 @@ def main() -> None:
             scratch = Path(tempfile.mkdtemp())
             started = time.perf_counter()
             try:
-                found = run_fold(dataset, preprocessing, pictures, held_out, config, scratch)
+                found = run_fold(dataset, preprocessing, store, held_out, config, scratch)
             finally:
                 shutil.rmtree(scratch)
             seconds.append(time.perf_counter() - started)
@@ -159,7 +162,8 @@ def main() -> None:
             "median_seconds_per_fold": float(np.median(seconds)),
         }
         print(f"seed {seed}: {by_seed[seed]}", flush=True)
-    shutil.rmtree(store)
+    store.close()
+    shutil.rmtree(folder)
     print(
         json.dumps(
             {

@@ -13,6 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.extraction_rates import Way, measure, with_ratios
@@ -24,11 +25,17 @@ with loading():
     import tensorflow as tf
 
     from benchmarks.backbone import app_backbone
+    from tl_app.app.finished import pictures_of
     from tl_app.config import Config
-    from tl_app.features.extract import FrozenPart, extract, keep_pictures
+    from tl_app.engines.choose import choose_engine
+    from tl_app.features.extract import PLAIN, ViewPass, extract
+    from tl_app.features.inspecting import Inspector
+    from tl_app.features.pictures import FilePictures
+    from tl_app.features.store import FeatureStore
     from tl_app.inputs.pictures import iterate_pictures
     from tl_app.progress import SilentReporter
-    from tl_app.records import Preprocessing
+    from tl_app.records import Example, Preprocessing
+    from tl_app.training.engine_choice import engine_candidates
     from tl_app.training.hardware import choose_hardware
 
 
@@ -38,11 +45,12 @@ class Extraction:
     What is the app's own stands in `app` and `engine` and nowhere else.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, probe: Sequence[Path]) -> None:
         config = Config()
+        hardware = choose_hardware(config)
         backbone = app_backbone()
         self.scratch = scratch
-        self.batch_size = choose_hardware(config).extraction_batch
+        self.batch_size = hardware.extraction_batch
         self.preprocessing = Preprocessing(
             image_size_px=backbone.model.input.shape[1],
             aspect=config.data.aspect,
@@ -51,12 +59,21 @@ class Extraction:
         )
         pooled = keras.layers.GlobalAveragePooling2D()(backbone.model.output)
         model = keras.Model(backbone.model.input, pooled)
-        self.frozen = FrozenPart(model)
+        self.n_features = pooled.shape[-1]
+        pictures = next(iterate_pictures(probe, self.preprocessing, 16))
+        self.frozen, choice = choose_engine(
+            model,
+            pictures.numpy(),
+            names=engine_candidates(config, hardware),
+            batch_size=self.batch_size,
+        )
+        self.engine_name = choice.name
         self.traced = tf.function(
             lambda batch: model(batch, training=False),
             input_signature=[tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)],
         )
         self.batches: list[tf.Tensor] = []
+        self.examples: dict[Path, Example] = {}
 
     def ways(self) -> dict[str, Way]:
         return {
@@ -67,29 +84,30 @@ class Extraction:
             "bare": self.bare,
         }
 
-    def keep_in_memory(self, files: Sequence[Path]) -> None:
-        """Decode once for the ways that start from pictures."""
+    def prepare(self, files: Sequence[Path]) -> None:
+        """What is not measured: the scan, and pictures in memory for the ways that want some."""
         self.batches = list(iterate_pictures(files, self.preprocessing, self.batch_size))
+        with Inspector(FeatureStore(self.scratch / "scan"), self.preprocessing) as inspect:
+            self.examples = {path: _example(path, inspect) for path in files}
 
     def app(self, files: Sequence[Path]) -> None:
-        """Files to kept features, as a training does it."""
+        """Files to kept features, as a training does it, with an empty store."""
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
-        pictures = keep_pictures(
-            files,
-            self.preprocessing,
-            folder / "pictures.npy",
-            batch_size=self.batch_size,
-            reporter=SilentReporter(),
+        store = FeatureStore(folder)
+        pictures = FilePictures(
+            Path("/"), [self.examples[path] for path in files], self.preprocessing, store
         )
+        table = store.table("features", {}, (self.n_features,), np.float32)
+        everything = np.arange(len(files))
         extract(
-            self.frozen,
             pictures,
-            folder / "features.npy",
-            dtype=np.float32,
+            [ViewPass(PLAIN, lambda: self.frozen, [table], everything)],
             batch_size=self.batch_size,
             title="",
             reporter=SilentReporter(),
         )
+        table.rows(pictures.keys).all()
+        store.close()
         shutil.rmtree(folder)
 
     def tf_function(self, files: Sequence[Path]) -> None:
@@ -105,12 +123,17 @@ class Extraction:
     def engine(self, files: Sequence[Path]) -> None:
         """Pictures in memory to features, as the app computes them."""
         for batch in self.batches:
-            self.frozen(batch)
+            self.frozen(batch.numpy())
 
     def bare(self, files: Sequence[Path]) -> None:
         """Pictures in memory through the backbone as a plain `tf.function`."""
         for batch in self.batches:
             self.traced(batch).numpy()
+
+
+def _example(path: Path, inspect: Inspector) -> Example:
+    found = asdict(inspect(path))
+    return Example(path=str(path.absolute()), label=0, given_side=None, given_group=None, **found)
 
 
 def main() -> None:
@@ -119,17 +142,16 @@ def main() -> None:
     parser.add_argument("--max-pictures", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    files = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
+    files = sorted(pictures_of([arguments.folder]))
     # Every n-th, so that all classes are there.
     files = files[:: max(1, len(files) // arguments.max_pictures)][: arguments.max_pictures]
     with tempfile.TemporaryDirectory() as scratch:
-        extraction = Extraction(Path(scratch))
-        warm_up = files[: extraction.batch_size]
-        extraction.keep_in_memory(warm_up)
-        measure(extraction.ways(), warm_up, 1)
-        extraction.keep_in_memory(files)
+        extraction = Extraction(Path(scratch), files[:16])
+        extraction.prepare(files)
+        measure(extraction.ways(), files[: extraction.batch_size], 1)
         rates = measure(extraction.ways(), files, arguments.repeats)
-    print(json.dumps({"n_pictures": len(files), **with_ratios(rates)}))
+    found = {"n_pictures": len(files), "engine": extraction.engine_name, **with_ratios(rates)}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

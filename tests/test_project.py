@@ -48,6 +48,8 @@ def test_public_names() -> None:
         "TlAppError",
         "WeightsError",
         "__version__",
+        "cache_info",
+        "cache_prune",
         "doctor",
         "evaluate",
         "export_model",

@@ -18,6 +18,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tl_app.api import (
+        cache_info,
+        cache_prune,
         evaluate,
         export_model,
         list_backbones,
@@ -48,6 +50,8 @@ _HOMES = {
     "write_report": "tl_app.api",
     "export_model": "tl_app.api",
     "list_backbones": "tl_app.api",
+    "cache_info": "tl_app.api",
+    "cache_prune": "tl_app.api",
     "doctor": "tl_app.environment",
     "Config": "tl_app.config",
     "load_config": "tl_app.config_loading",
@@ -72,6 +76,8 @@ __all__ = [
     "TlAppError",
     "WeightsError",
     "__version__",
+    "cache_info",
+    "cache_prune",
     "doctor",
     "evaluate",
     "export_model",

@@ -19,7 +19,8 @@ from tl_app.libraries import loading
 from tl_app.progress import Reporter, SilentReporter
 
 if TYPE_CHECKING:
-    from tl_app.app import ExportResult, TrainedRun
+    from tl_app.app import CacheInfo, ExportResult, TrainedRun
+    from tl_app.features.store import TableInfo
     from tl_app.records import Evaluation, Predictions, SetAside
 
 PathLike = str | os.PathLike[str]
@@ -142,6 +143,20 @@ def list_backbones() -> list[Any]:
     from tl_app import app
 
     return app.backbones()
+
+
+def cache_info() -> CacheInfo:
+    """What the feature cache holds."""
+    from tl_app import app
+
+    return app.cache_info()
+
+
+def cache_prune(limit_gb: float | None = None) -> tuple[TableInfo, ...]:
+    """Bring the feature cache down to `limit_gb` (10^9 bytes; None: the default limit)."""
+    from tl_app import app
+
+    return app.cache_prune(limit_gb)
 
 
 def _verb(name: str) -> Any:

@@ -158,8 +158,8 @@ class Phase(Settings):
     )
     views: Annotated[int, Field(ge=0, le=64)] = Field(
         2,
-        description="Augmented views of each picture, drawn once and cycled over the epochs; "
-        "0 draws new ones every epoch through the whole network.",
+        description="Augmented views of each picture, drawn once and cycled over the epochs with "
+        "the plain one; 0 draws new ones every epoch through the whole network.",
     )
     augmentation: Augmentation = Augmentation()
 
@@ -236,6 +236,19 @@ class Config(Settings):
     )
     devices: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="auto takes every usable GPU, else the CPU; or names such as GPU:0."
+    )
+    engine: Literal["auto", "tensorflow", "folded", "litert", "onnxruntime"] = Field(
+        "auto",
+        description="What runs the frozen part; auto measures which is fastest on this machine.",
+    )
+    kept_dtype: Literal["float16", "float32"] = Field(
+        "float16",
+        description="Number type of activations that are kept for fine-tuning; pooled features "
+        "are always float32.",
+    )
+    cache_limit_gb: Positive = Field(
+        20.0,
+        description="Size that the feature cache is brought back to, the longest unused first.",
     )
     class_weights: Literal["auto", "balanced", "none"] = Field(
         "auto", description="auto balances where the largest class is over 1.5 times the smallest."

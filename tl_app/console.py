@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tl_app.progress import Bar, Reporter, SilentBar
+from tl_app.units import duration_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -127,19 +128,6 @@ def rate_text(n: int, unit: str, seconds: float) -> str:
         return ""
     rate = n / seconds
     return f"{rate:,.0f} {unit}/s" if rate >= 100 else f"{rate:.3g} {unit}/s"
-
-
-def duration_text(seconds: float) -> str:
-    """Such as "0.4 s", "2 min 5 s", "3 h 12 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 class QuietReporter:

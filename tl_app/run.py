@@ -71,13 +71,23 @@ def _free_mb(path: Path) -> int:
     return shutil.disk_usage(existing).free // 2**20
 
 
-def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_atomic(
+    path: Path,
+    write: Callable[[IO[bytes]], object],
+    *,
+    elsewhere: str = "name another place with --output DIR",
+) -> None:
     """Call `write` on a temporary file beside `path`, sync it, then rename it to `path`.
+
+    Args:
+        path: what the file will be called.
+        write: gets the open file.
+        elsewhere: how the user names another place, for the error.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; `path` is as before.
     """
-    with storage_errors(path):
+    with storage_errors(path, elsewhere=elsewhere):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
         try:
@@ -206,11 +216,6 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
-
-    @property
-    def work(self) -> Path:
-        """Kept features and activations while training; removed when the run is complete."""
-        return self.path / "work"
 
     @property
     def tensorboard(self) -> Path:

@@ -69,7 +69,6 @@ def test_everything_of_the_run_is_there(run):
     assert run.keras_model.is_file()
     assert list(run.tensorboard.glob("events.out.tfevents.*"))
     assert list(run.checkpoints.glob("best-*.npz"))
-    assert not run.work.exists()
 
 
 def test_recorded_probabilities_come_from_the_files(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -180,7 +181,7 @@ def test_names_of_any_kind_come_in_order(tmp_path):
     for i, path in enumerate(paths):
         with open(path, "wb") as file:
             file.write(save(np.full((4, 4, 3), 10 * i, np.uint8), "PNG"))
-    batches = list(iterate_pictures(paths, settings_of(size=4), 3))
+    batches = list(iterate_pictures([Path(path) for path in paths], settings_of(size=4), 3))
     assert [float(picture[0, 0, 0]) for batch in batches for picture in batch] == [0, 10, 20, 30]
 
 

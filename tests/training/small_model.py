@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import keras
 import numpy as np
 
 from tl_app.backbones.blocks import Backbone, find_blocks, set_trainable
 from tl_app.backbones.registry import get_spec
 from tl_app.config import Augmentation, Config, Phase
-from tl_app.features.extract import PICTURE_SCALE
+from tl_app.features.pictures import PICTURE_SCALE
+from tl_app.features.store import FeatureStore
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
 from tl_app.training.classifier import Classifier, dtype_policy
@@ -43,13 +46,31 @@ def build_backbone(drop: float = 0.1) -> Backbone:
     return backbone
 
 
+class ArrayPictures:
+    """Pictures in memory, uint16 (n, SIZE, SIZE, 3) in fixed point."""
+
+    def __init__(self, pictures: np.ndarray) -> None:
+        self.pictures = pictures
+        self.keys = tuple(hashlib.sha256(picture.tobytes()).digest() for picture in pictures)
+        self.size_px = SIZE
+        self.key = {"preprocessing": "none"}
+        self.loaded: list[int] = []
+
+    def load(self, position: int) -> np.ndarray:
+        self.loaded.append(position)
+        return self.pictures[position]
+
+    def keep(self, positions, reporter) -> None:
+        pass
+
+
 def make_data(seed: int = 0, n_classes: int = 3) -> TrainingData:
     random = np.random.default_rng(seed)
     n = N_TRAIN + 8
     labels = np.arange(n) % n_classes
     pictures = random.integers(0, 120, (n, SIZE, SIZE, 3)) + 40 * labels[:, None, None, None]
     return TrainingData(
-        pictures=(pictures * PICTURE_SCALE).astype(np.uint16),
+        pictures=ArrayPictures((pictures * PICTURE_SCALE).astype(np.uint16)),
         labels=labels.astype(np.int64),
         groups=np.arange(n),
         train_rows=np.arange(N_TRAIN),
@@ -85,6 +106,7 @@ def build_trainer(
     precision: str = "float32",
     devices: tuple[str, ...] = ("CPU:0",),
     drop: float = 0.1,
+    store: FeatureStore | None = None,
     **settings,
 ) -> PhaseTrainer:
     """A trainer of the small model with its own backbone, as a new process would have it."""
@@ -100,6 +122,12 @@ def build_trainer(
         hardware,
         strategy,
         folder,
+        store or FeatureStore(folder.path / "store"),
         trackers,
         reporter or SilentReporter(),
     )
+
+
+def all_weights(trainer: PhaseTrainer) -> list[np.ndarray]:
+    """Of the backbone and the head."""
+    return trainer.classifier.get_weights()

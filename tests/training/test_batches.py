@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from tl_app.config import Phase
+from tl_app.features.table import Rows
 from tl_app.training.batches import KeptActivations, Targets, class_weights, plan_epoch
 
 
@@ -49,10 +50,16 @@ def test_auto_balances_only_what_is_out_of_balance():
     np.testing.assert_array_equal(class_weights(uneven, 2, "none"), 1.0)
 
 
+def rows_of(values: np.ndarray) -> Rows:
+    """Rows as a table of one file gives them."""
+    n = len(values)
+    return Rows((values,), np.zeros(n, np.int32), np.arange(n), values.shape[1:], values.dtype)
+
+
 def test_views_are_cycled_over_the_epochs():
     activations = np.arange(2 * 3, dtype=np.float16).reshape(2, 3, 1)
     plan = plan_epoch(3, 3, seed=0, phase=0, epoch=0)
-    source = KeptActivations(activations)
+    source = KeptActivations([rows_of(view) for view in activations])
     first = next(iter(source.inputs(plan, 0, 0))).numpy()[:, 0]
     second = next(iter(source.inputs(plan, 1, 0))).numpy()[:, 0]
     assert set(first) | set(second) == set(range(6))

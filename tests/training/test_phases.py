@@ -3,25 +3,19 @@ from __future__ import annotations
 import itertools
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.small_model import build_trainer, head_phase, tune_phase
+from tests.training.small_model import all_weights, build_trainer, head_phase, tune_phase
 from tl_app import interrupt
 from tl_app.config import Augmentation
 from tl_app.errors import Interrupted, RunError
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
 from tl_app.training import phases as phases_module
-from tl_app.training.decisions import Decisions
-
-
-def all_weights(trainer) -> list[np.ndarray]:
-    return trainer.classifier.get_weights()
 
 
 def assert_same(left: list[np.ndarray], right: list[np.ndarray]) -> None:
@@ -182,31 +176,6 @@ def test_another_seed_trains_otherwise(tmp_path, monkeypatch):
     )
 
 
-def test_kept_activations_equal_the_full_network_without_augmentation(tmp_path, monkeypatch):
-    """With float32, the plain view and the same batches, keeping changes no bit."""
-    plain = tune_phase(augmentation=Augmentation(flip_horizontal=False), views=1)
-    monkeypatch.setattr(Decisions, "for_phase", _float32(Decisions.for_phase))
-    kept = build_trainer(RunFolder.create(tmp_path, "kept"), head_phase(), plain)
-    streamed = build_trainer(
-        RunFolder.create(tmp_path, "streamed"),
-        head_phase(),
-        tune_phase(augmentation=Augmentation(flip_horizontal=False), views=0),
-    )
-    # The streamed run goes through the whole network with only the top blocks trainable.
-    kept_state, streamed_state = kept.run(), streamed.run()
-    for a, b in zip(kept_state.history, streamed_state.history, strict=True):
-        assert a.train_loss == pytest.approx(b.train_loss, rel=2e-5)
-        assert a.validation_log_loss == pytest.approx(b.validation_log_loss, rel=2e-5)
-
-
-def _float32(original):
-    def for_phase(self, phase, *args):
-        decision = original(self, phase, *args)
-        return replace(decision, dtype="float32")
-
-    return for_phase
-
-
 @pytest.mark.parametrize("n_good_steps", [0, 4, 7])
 def test_out_of_memory_halves_the_batch(folder, monkeypatch, n_good_steps):
     """At the first step, and in later epochs, when better weights were found already."""
@@ -296,38 +265,9 @@ def test_hidden_units_and_gradual_unfreezing(folder):
     assert [r.phase for r in state.history] == ["head", "head", "one", "two", "three"]
 
 
-def test_activations_below_changed_weights_are_not_taken_from_before(folder):
-    """The head is solved, blocks below it change, the head is solved again."""
-    trainer = build_trainer(
-        folder,
-        head_phase(),
-        tune_phase(learning_rate=1e-3, layer_decay=1.0),
-        head_phase(name="again"),
-    )
-    # Whatever wins on validation: the second head must see the changed blocks.
-    trainer.checkpoints.restore_best = lambda *_: None  # type: ignore[method-assign]
-    trainer.run()
-    kept = {
-        owner: np.load(next(folder.work.glob(f"plain-{owner}-train-0-*.npy")))
-        for owner in ("pretrained", "after-tune")
-    }
-    assert np.abs(kept["pretrained"] - kept["after-tune"]).max() > 1e-4
-
-
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains(folder, precision):
     trainer = build_trainer(folder, head_phase(), tune_phase(), precision=precision)
     state = trainer.run()
     assert all(np.isfinite(r.validation_log_loss) for r in state.history)
     assert trainer.classifier.backbone.model.get_layer("block2_conv").compute_dtype in precision
-
-
-def test_activations_too_large_for_float16_are_kept_as_float32(folder):
-    trainer = build_trainer(folder, head_phase(), tune_phase())
-    bn = trainer.classifier.backbone.model.get_layer("block0_bn")
-    bn.gamma.assign(np.full(6, 1e6))
-    trainer.run()
-    kept = sorted(p.name for p in folder.work.glob("tune-views-*.npy"))
-    assert len(kept) == 1
-    assert np.load(folder.work / kept[0]).dtype == np.float32
-    assert Path(folder.work / kept[0]).stat().st_size > 0

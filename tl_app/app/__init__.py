@@ -10,15 +10,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tl_app.app.caching import CacheInfo, cache_info, cache_prune
     from tl_app.app.listing import backbones
     from tl_app.app.training import TrainedRun, resume, train
     from tl_app.app.verbs import evaluate, export, predict, report
     from tl_app.export.publish import ExportResult
 
 _HOMES = {
+    "CacheInfo": "tl_app.app.caching",
     "ExportResult": "tl_app.export.publish",
     "TrainedRun": "tl_app.app.training",
     "backbones": "tl_app.app.listing",
+    "cache_info": "tl_app.app.caching",
+    "cache_prune": "tl_app.app.caching",
     "evaluate": "tl_app.app.verbs",
     "export": "tl_app.app.verbs",
     "predict": "tl_app.app.verbs",
@@ -28,9 +32,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "CacheInfo",
     "ExportResult",
     "TrainedRun",
     "backbones",
+    "cache_info",
+    "cache_prune",
     "evaluate",
     "export",
     "predict",

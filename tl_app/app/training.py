@@ -7,7 +7,6 @@ a resumed one go through the same code from there on.
 from __future__ import annotations
 
 import os
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +29,8 @@ from tl_app.config import Config
 from tl_app.data.scan import scan
 from tl_app.data.splitting import make_split
 from tl_app.errors import Interrupted, RunError, StorageError, TlAppError
-from tl_app.inputs.inspect import inspect_file
+from tl_app.features.inspecting import Inspector, scan_preprocessing
+from tl_app.features.store import GB, FeatureStore
 from tl_app.inputs.window import resolve_window
 from tl_app.progress import Reporter
 from tl_app.records import (
@@ -91,11 +91,13 @@ def train(
         backbone = load_for(config, size, hardware, strategy, reporter)
         for phase in config.phases:
             count_blocks(backbone, phase.unfreeze)
-    with clock.stage("read"):
+    store = FeatureStore.open(output, reporter)
+    looked = scan_preprocessing(size, config.data.aspect, config.data.max_pixels)
+    with clock.stage("read"), Inspector(store, looked) as inspect:
         dataset = scan(
             source,
             config.data,
-            inspect=lambda path: inspect_file(path, max_pixels=config.data.max_pixels),
+            inspect=inspect,
             reporter=reporter,
             test_required=config.data.test_fraction > 0,
             data_dir=data_dir,
@@ -129,7 +131,7 @@ def train(
     clock.attach(folder)
     reporter.message(f"Run {folder.path}")
     with folder.lock():
-        return _finish(folder, backbone, strategy, clock, reporter)
+        return _finish(folder, backbone, strategy, store, clock, reporter)
 
 
 def resume(run: str, *, output: Path, command: str = "", reporter: Reporter) -> TrainedRun:
@@ -169,19 +171,22 @@ def resume(run: str, *, output: Path, command: str = "", reporter: Reporter) -> 
                 next_step="bring the old weight file back, or train anew",
             )
         reporter.message(f"Resuming {folder.path}")
-        return _finish(folder, backbone, strategy, clock, reporter)
+        store = FeatureStore.open(folder.output, reporter)
+        return _finish(folder, backbone, strategy, store, clock, reporter)
 
 
 def _finish(
     folder: RunFolder,
     backbone: Backbone,
     strategy: tf.distribute.Strategy,
+    store: FeatureStore,
     clock: StageClock,
     reporter: Reporter,
 ) -> TrainedRun:
     how = f"tl-app train --resume {folder.path}"
+    config = Config.model_validate(read_json(folder.config_file))
     try:
-        train_phases(folder, backbone, strategy, clock, reporter)
+        train_phases(folder, backbone, strategy, store, clock, reporter)
         evaluate_and_export(folder, clock, reporter)
     except Interrupted as error:
         raise Interrupted(error.signal_number, next_step=how) from None
@@ -190,12 +195,20 @@ def _finish(
             error.problem,
             received=error.received,
             allowed=error.allowed,
-            next_step=f"free some space, then {how}",
+            next_step=_next_with_space(error, folder, how),
         ) from error
     except TlAppError as error:
         if error.next_step is None:
             error.next_step = how
         raise
-    shutil.rmtree(folder.work, ignore_errors=True)
+    store.close()
+    store.prune(config.cache_limit_gb * GB)
     folder.update_info(status="complete", finished=datetime.now(UTC).isoformat(timespec="seconds"))
     return finished_run(folder)
+
+
+def _next_with_space(error: StorageError, folder: RunFolder, how: str) -> str:
+    """A run cannot move to another place any more; the cache can."""
+    if error.next_step is None or str(folder.path) in str(error.received):
+        return f"free some space, then {how}"
+    return error.next_step.replace("run again", how)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from tl_app.backbones.download import download
 from tl_app.backbones.registry import BackboneSpec, all_specs
+from tl_app.cache import cache_root
 from tl_app.errors import WeightsError
 from tl_app.progress import Reporter
 
@@ -37,15 +38,8 @@ class WeightsFile:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept and where users may put weight files.
-
-    `$TL_APP_CACHE/weights`, else `$XDG_CACHE_HOME/tl_app/weights`, else below `~/.cache`.
-    """
-    own = os.environ.get("TL_APP_CACHE")
-    if own:
-        return Path(own).expanduser().absolute() / "weights"
-    general = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(general).expanduser().absolute() / "tl_app" / "weights"
+    """Where downloads are kept and where users may put weight files."""
+    return cache_root() / "weights"
 
 
 def _cache_folders() -> tuple[Path, ...]:

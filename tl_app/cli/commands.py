@@ -196,6 +196,26 @@ def backbones(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> 
     return Result({"backbones": rows}, render.backbones_table(rows, default=default), is_prose=True)
 
 
+def cache(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app cache info` and `tl-app cache prune`."""
+    if arguments.action == "info":
+        if arguments.limit_gb is not None:
+            raise ConfigError(
+                "tl-app cache info only looks.",
+                received=f"--limit-gb {arguments.limit_gb}",
+                allowed="--limit-gb with prune",
+                next_step=f"tl-app cache prune --limit-gb {shlex.quote(arguments.limit_gb)}",
+            )
+        info = _load_app("cache_info")()
+        return Result(info.to_dict(), render.cache_text(info))
+    gone = _load_app("cache_prune")(_gigabytes(arguments.limit_gb))
+    document = {
+        "removed": [table.to_dict() for table in gone],
+        "n_bytes": sum(table.n_bytes for table in gone),
+    }
+    return Result(document, render.pruned_text(gone))
+
+
 def config(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app config`."""
     from tl_app.cli.settings import describe_settings, judged, to_toml
@@ -216,6 +236,7 @@ COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
     "export": export,
     "doctor": doctor,
     "backbones": backbones,
+    "cache": cache,
     "config": config,
 }
 
@@ -228,6 +249,27 @@ def _load_app(verb: str) -> Any:
         from tl_app import app
 
         return getattr(app, verb)
+
+
+def _gigabytes(text: str | None) -> float | None:
+    """
+    Raises:
+        ConfigError: it is no size.
+    """
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ConfigError(
+            "This is no size.",
+            received=f"--limit-gb {text}",
+            allowed="a number of gigabytes, 0 or more",
+            next_step="tl-app cache prune --limit-gb 5",
+        )
+    return value
 
 
 def _path(text: str | None) -> Path | None:

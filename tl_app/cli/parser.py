@@ -224,6 +224,15 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("info", "prune"), help="show it, or make it smaller")
+    parser.add_argument(
+        "--limit-gb",
+        metavar="GB",
+        help="prune: size to come down to, the longest unused first; 0 empties it (default: 20)",
+    )
+
+
 def _add_nothing(parser: argparse.ArgumentParser) -> None:
     pass
 
@@ -281,6 +290,11 @@ VERBS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.ArgumentParser],
         "list the backbones and whether their weights are here",
         ("tl-app backbones",),
         _add_nothing,
+    ),
+    "cache": (
+        "show or prune the kept features, which make later runs quick",
+        ("tl-app cache info", "tl-app cache prune", "tl-app cache prune --limit-gb 0"),
+        _add_cache,
     ),
     "config": (
         "print every setting with its value and meaning, as TOML",

@@ -7,11 +7,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tl_app.console import duration_text, printable
+from tl_app.console import printable
 from tl_app.data.listing import counted
+from tl_app.units import bytes_text, duration_text
 
 if TYPE_CHECKING:
-    from tl_app.app import ExportResult, TrainedRun
+    from tl_app.app import CacheInfo, ExportResult, TrainedRun
+    from tl_app.features.store import TableInfo
     from tl_app.records import Evaluation, Interval
 
 METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "log_loss": "log-loss"}
@@ -34,18 +36,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: str
             parts.append(gap + cell if right[i : i + 1] == "r" else cell + gap)
         lines.append("  ".join(parts).rstrip())
     return "\n".join(lines)
-
-
-def bytes_text(n_bytes: float | None) -> str:
-    """Such as "17 MB" (powers of 1,000), or "?"."""
-    if n_bytes is None:
-        return "?"
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 999.5:
-            digits = 0 if n_bytes >= 10 or unit == "B" else 1
-            return f"{n_bytes:.{digits}f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:,.1f} TB"
 
 
 def figure(value: float) -> str:
@@ -190,3 +180,42 @@ def doctor_text(facts: Mapping[str, Any]) -> str:
         "(tl-app backbones lists them)",
     ]
     return "\n".join(printable(line, keep_newlines=True) for line in lines)
+
+
+def cache_text(info: CacheInfo) -> str:
+    """What the feature cache holds, one line a table."""
+    total = (
+        f"Cache  {printable(info.root)}\n"
+        f"Size   {bytes_text(info.n_bytes)} in {counted(len(info.tables), 'table')} (a run brings "
+        f"it back to {info.limit_gb:g} GB, the longest unused first)"
+    )
+    if not info.tables:
+        return total
+    rows = [
+        (
+            one.kind,
+            _table_words(one),
+            bytes_text(one.n_bytes),
+            "now" if one.in_use else f"{duration_text(one.unused_seconds)} ago",
+        )
+        for one in info.tables
+    ]
+    return f"{total}\n\n" + table(("kind", "what", "size", "last used"), rows, right="..rr")
+
+
+def _table_words(one: TableInfo) -> str:
+    """Backbone, boundary and view of a table of features."""
+    if one.kind != "features":
+        return ""
+    cut = one.what.get("unfreeze")
+    where = "pooled" if cut == 0 else f"under the top {cut}"
+    view = "plain" if one.what.get("view") == "plain" else f"draw {one.what.get('number')}"
+    return f"{one.what.get('backbone', '?')}, {where}, {view}"
+
+
+def pruned_text(gone: Sequence[TableInfo]) -> str:
+    """What was taken away."""
+    if not gone:
+        return "Nothing to remove: the cache is within the limit, or in use."
+    n_bytes = sum(one.n_bytes for one in gone)
+    return f"Removed {counted(len(gone), 'table')}, {bytes_text(n_bytes)}."

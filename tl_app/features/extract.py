@@ -1,133 +1,268 @@
-"""Run the frozen part once a picture and keep what it said.
-
-Pictures are decoded once and kept resized; training reads those, the final predictions read
-the files again. Kept pictures are fixed-point numbers, 1/256 of a level apart: whole levels
-would move the features by some per cent against what the files give.
+"""One pass over the pictures: each is loaded once, looked at in every view that is asked for,
+and what the frozen part says of each view is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tl_app.config import Augmentation
-from tl_app.features.arrays import kept_array, new_array
+from tl_app.engines.base import Engine
+from tl_app.errors import Interrupted, RunError
+from tl_app.features.pictures import Pictures, to_pixels
+from tl_app.features.table import Table
+from tl_app.inputs.ahead import run_ahead
 from tl_app.inputs.augment import build_augment
-from tl_app.inputs.pictures import iterate_pictures
-from tl_app.progress import Reporter
-from tl_app.records import Preprocessing
-
-PICTURE_SCALE = 256
-"""Steps of a kept picture in one level of 0..255."""
+from tl_app.progress import Bar, Reporter
 
 FLOAT16_MAX = 60_000.0
 """Larger activations are kept as float32: half floats end at 65,504."""
 
+N_AHEAD = 64
+"""Pictures that are loaded before the engine asks for them."""
 
-def keep_pictures(
-    files: Sequence[Path],
-    preprocessing: Preprocessing,
-    path: Path,
+
+class TooLargeForFloat16(Exception):
+    """A value is out of the range of a float16 table; its rows want a float32 one."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(str(table.folder))
+        self.table = table
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way of looking at a picture: as it is, or changed at random.
+
+    The changes are drawn from the picture itself, so that a view is the same in every run,
+    wherever the picture stands.
+
+    Attributes:
+        augmentation: None for the plain view.
+        number: which draw, from 0.
+    """
+
+    augmentation: Augmentation | None = None
+    number: int = 0
+
+    def key(self) -> dict[str, Any]:
+        """What decides the view, as plain JSON values."""
+        if self.augmentation is None:
+            return {"view": "plain"}
+        return {"view": self.augmentation.model_dump(mode="json"), "number": self.number}
+
+
+PLAIN = View()
+
+
+@dataclass(slots=True)
+class ViewPass:
+    """What one view of the pictures is wanted for.
+
+    Attributes:
+        view: how the pictures are looked at.
+        engine: pixels to one array for each table.
+        tables: where its outputs are kept, in their order.
+        positions: int64, which pictures.
+    """
+
+    view: View
+    engine: Callable[[], Engine]
+    tables: Sequence[Table]
+    positions: np.ndarray
+    _todo: set[int] = field(default_factory=set, init=False)
+
+    def look(self, keys: Sequence[bytes]) -> int:
+        """How many pictures are still to be looked at; pictures of the same pixels count once."""
+        wanted = [keys[position] for position in self.positions]
+        gone = np.any([table.missing(wanted) for table in self.tables], axis=0)
+        first = {wanted[i]: int(self.positions[i]) for i in np.flatnonzero(gone)[::-1]}
+        self._todo = set(first.values())
+        return len(self._todo)
+
+    @property
+    def todo(self) -> set[int]:
+        """Positions that `look` found missing."""
+        return self._todo
+
+
+def view_seeds(keys: Sequence[bytes], number: int, salt: int = 0) -> np.ndarray:
+    """int32, shape (n, 2): the same pixels, draw and salt always give the same changes."""
+    found = [hashlib.sha256(key + f"{number} {salt}".encode()).digest()[:8] for key in keys]
+    return np.frombuffer(b"".join(found), dtype="<i4").reshape(-1, 2)
+
+
+def traced_augment(
+    augmentation: Augmentation, size_px: int
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """`build_augment` on arrays, traced once; thread-safe."""
+    change = tf.function(
+        build_augment(augmentation, size_px),
+        input_signature=[
+            tf.TensorSpec((size_px, size_px, 3), tf.float32),
+            tf.TensorSpec((2,), tf.int32),
+        ],
+        autograph=False,
+    )
+    return lambda pixels, seed: change(tf.constant(pixels), tf.constant(seed)).numpy()
+
+
+def n_missing(pictures: Pictures, passes: Sequence[ViewPass]) -> int:
+    """Looks that `extract` would take."""
+    return sum(one.look(pictures.keys) for one in passes)
+
+
+def extract(
+    pictures: Pictures,
+    passes: Sequence[ViewPass],
     *,
     batch_size: int,
+    title: str,
     reporter: Reporter,
-) -> np.ndarray:
-    """Decode and resize every file once.
+) -> None:
+    """Fill the tables with what is missing.
 
-    Returns:
-        uint16, memory-mapped, shape (n_files, S, S, 3): levels times PICTURE_SCALE.
-    """
-    size = preprocessing.image_size_px
-    shape = (len(files), size, size, 3)
-    kept = kept_array(path, shape, np.uint16)
-    if kept is not None:
-        return kept
-    with (
-        new_array(path, shape, np.uint16) as array,
-        reporter.bar("Reading pictures", len(files), "images") as bar,
-    ):
-        start = 0
-        for batch in iterate_pictures(files, preprocessing, batch_size):
-            pixels = np.rint(batch.numpy() * PICTURE_SCALE).astype(np.uint16)
-            array[start : start + len(pixels)] = pixels
-            start += len(pixels)
-            bar.advance(len(pixels))
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def view_seeds(rows: np.ndarray, view: int, seed: int) -> np.ndarray:
-    """int32, shape (n_rows, 2): the same picture, view and seed always draw the same changes."""
-    mixed = (rows.astype(np.int64) * 4096 + view) % (2**31)
-    return np.stack([np.full_like(mixed, seed % 2**31), mixed], axis=1).astype(np.int32)
-
-
-def picture_stream(
-    pictures: np.ndarray,
-    batches: Sequence[np.ndarray],
-    *,
-    augmentation: Augmentation | None,
-    view: int,
-    seed: int,
-) -> tf.data.Dataset:
-    """Batches of float32 pictures (n, S, S, 3) in 0..255, augmented where asked.
+    Pictures are loaded and changed by threads while the engine works. A row does not depend on
+    which other rows are computed with it.
 
     Args:
-        pictures: uint16, shape (n_pictures, S, S, 3), as `keep_pictures` gives them.
-        batches: rows of each batch, in order.
-        augmentation: None for the plain view.
-        view, seed: of the random changes.
+        pictures: where they come from.
+        passes: what is wanted of them.
+        batch_size: pictures that an engine is given at once.
+        title: of the progress bar.
+        reporter: shows progress, and says when another run computes the same.
+
+    Raises:
+        DataError: a picture is gone or has changed.
+        StorageError: the disk is full.
+        TooLargeForFloat16: rows of other tables are kept all the same.
     """
-    shape = pictures.shape[1:]
+    if not n_missing(pictures, passes):
+        return
+    tables = {table.folder: table for one in passes for table in one.tables}
+    with ExitStack() as held:
+        for folder in sorted(tables):  # in one order, so that two runs do not wait for each other
+            held.enter_context(tables[folder].lock(lambda: _say_waiting(reporter)))
+        total = n_missing(pictures, passes)  # another run may have done it meanwhile
+        if not total:
+            return
+        try:
+            with reporter.bar(title, total, "images") as bar:
+                _run(pictures, passes, batch_size, bar)
+        except (Interrupted, TooLargeForFloat16):
+            for table in tables.values():
+                table.flush()
+            raise
+        for table in tables.values():
+            table.flush()
 
-    def generate():
-        for rows in batches:
-            yield pictures[rows], view_seeds(rows, view, seed)
 
-    dataset = tf.data.Dataset.from_generator(
-        generate,
-        output_signature=(
-            tf.TensorSpec((None, *shape), tf.uint16),
-            tf.TensorSpec((None, 2), tf.int32),
-        ),
-    )
-    change = build_augment(augmentation, shape[0]) if augmentation is not None else None
+def _run(pictures: Pictures, passes: Sequence[ViewPass], batch_size: int, bar: Bar) -> None:
+    batches = [_Batch(one, pictures.keys, batch_size, bar) for one in passes]
+    todo = sorted(set().union(*(one.todo for one in passes)))
+    for position, looks in run_ahead(todo, loader(pictures, passes), n_ahead=N_AHEAD):
+        for batch, pixels in zip(batches, looks, strict=True):
+            if pixels is not None:
+                batch.add(position, pixels)
+    for batch in batches:
+        batch.run()
 
-    def to_float(batch, seeds):
-        # Exact: the scale is a power of two.
-        batch = tf.cast(batch, tf.float32) * (1.0 / PICTURE_SCALE)
-        if change is None:
-            return batch
-        return tf.map_fn(
-            lambda pair: change(pair[0], pair[1]),
-            (batch, seeds),
-            fn_output_signature=tf.TensorSpec(shape, tf.float32),
-        )
 
-    return dataset.map(to_float, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
-        2
-    )
+def loader(
+    pictures: Pictures, passes: Sequence[ViewPass]
+) -> Callable[[int], tuple[int, list[np.ndarray | None]]]:
+    """What a thread does: load a picture, and change it for each pass that still wants it."""
+    changes = {
+        one.view.augmentation: traced_augment(one.view.augmentation, pictures.size_px)
+        for one in passes
+        if one.view.augmentation is not None
+    }
+
+    def load(position: int) -> tuple[int, list[np.ndarray | None]]:
+        pixels = to_pixels(pictures.load(position))
+        looks: list[np.ndarray | None] = []
+        for one in passes:
+            if position not in one.todo:
+                looks.append(None)
+            elif one.view.augmentation is None:
+                looks.append(pixels)
+            else:
+                seed = view_seeds([pictures.keys[position]], one.view.number)[0]
+                looks.append(changes[one.view.augmentation](pixels, seed))
+        return position, looks
+
+    return load
+
+
+class _Batch:
+    """Pictures on their way through one pass's engine."""
+
+    def __init__(self, one: ViewPass, keys: Sequence[bytes], size: int, bar: Bar) -> None:
+        self._pass = one
+        self._keys = keys
+        self._size = size
+        self._bar = bar
+        self._waiting: list[tuple[bytes, np.ndarray]] = []
+
+    def add(self, position: int, pixels: np.ndarray) -> None:
+        self._waiting.append((self._keys[position], pixels))
+        if len(self._waiting) == self._size:
+            self.run()
+
+    def run(self) -> None:
+        if not self._waiting:
+            return
+        keys = [key for key, _ in self._waiting]
+        outputs = self._pass.engine()(np.stack([pixels for _, pixels in self._waiting]))
+        self._waiting = []
+        for table, values in zip(self._pass.tables, outputs, strict=True):
+            if not np.isfinite(values).all():
+                raise RunError(
+                    "The frozen backbone answers a picture with values that are no numbers.",
+                    received=f"engine {self._pass.engine().name}",
+                    allowed="finite activations",
+                    next_step="train with --set engine=tensorflow; if it comes back, the weight "
+                    "file is not usable",
+                )
+            if table.dtype == np.float16 and np.abs(values).max() >= FLOAT16_MAX:
+                raise TooLargeForFloat16(table)
+            table.add(keys, values)
+        self._bar.advance(len(keys))
+
+
+def _say_waiting(reporter: Reporter) -> None:
+    reporter.message("Another run computes the same features; waiting for it.")
+
+
+def views_of(augmentation: Augmentation, n_drawn: int) -> list[View]:
+    """The plain view, and the first `n_drawn` draws where something is changed at all."""
+    if not augmentation.changes_pictures:
+        return [PLAIN]
+    return [PLAIN, *(View(augmentation, number) for number in range(n_drawn))]
 
 
 class FrozenPart:
-    """A model below a boundary, traced once; its call takes pictures, float32 (n, S, S, 3).
+    """A model traced once for any number of pictures, float32 (n, S, S, 3), as serving runs it.
 
-    Attributes:
-        boundary: shape of one activation.
+    A batch that is too large for the device is halved.
     """
 
-    def __init__(self, below: keras.Model) -> None:
-        self.boundary = tuple(below.output.shape[1:])
+    def __init__(self, model: keras.Model) -> None:
         self._compiled = tf.function(
-            lambda batch: tf.cast(below(batch, training=False), tf.float32),
-            input_signature=[tf.TensorSpec((None, *below.input.shape[1:]), tf.float32)],
+            lambda batch: tf.cast(model(batch, training=False), tf.float32),
+            input_signature=[tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)],
         )
 
     def __call__(self, batch: tf.Tensor) -> np.ndarray:
-        """float32, shape (n, *boundary); a batch too large for the device is halved."""
+        """float32, shape (n, ...)."""
         try:
             return self._compiled(batch).numpy()
         except tf.errors.ResourceExhaustedError:
@@ -135,77 +270,3 @@ class FrozenPart:
             if n < 2:
                 raise
             return np.concatenate([self(batch[: n // 2]), self(batch[n // 2 :])])
-
-
-def extract(
-    below: FrozenPart,
-    pictures: np.ndarray,
-    path: Path,
-    *,
-    dtype: type,
-    batch_size: int,
-    title: str,
-    reporter: Reporter,
-    rows: np.ndarray | None = None,
-    augmentation: Augmentation | None = None,
-    n_views: int = 1,
-    seed: int = 0,
-) -> np.ndarray:
-    """What `below` says of each picture, kept on disk.
-
-    Args:
-        below: pictures to the boundary.
-        pictures: uint16, shape (n_pictures, S, S, 3), as `keep_pictures` gives them.
-        path: of the .npy file; reused when it is there.
-        dtype: np.float16 or np.float32; float16 becomes float32 where values are too large.
-        rows: int64, which pictures; None for all.
-        augmentation: None for the plain view, which is drawn once whatever `n_views` says.
-        n_views: augmented views of each picture.
-        seed: of the augmentation.
-
-    Returns:
-        Memory-mapped, shape (n_views, n_rows, *boundary).
-    """
-    rows = np.arange(len(pictures)) if rows is None else rows
-    n_views = n_views if augmentation is not None else 1
-    shape = (n_views, len(rows), *below.boundary)
-    for kept_dtype in (dtype, np.float32):
-        kept = kept_array(path, shape, kept_dtype)
-        if kept is not None:
-            return kept
-
-    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    fits = True
-    with (
-        new_array(path, shape, dtype) as array,
-        reporter.bar(title, n_views * len(rows), "images") as bar,
-    ):
-        for view in range(n_views):
-            start = 0
-            stream = picture_stream(
-                pictures, batches, augmentation=augmentation, view=view, seed=seed
-            )
-            for batch in stream:
-                values = below(batch)
-                fits = fits and (dtype != np.float16 or np.abs(values).max() < FLOAT16_MAX)
-                if not fits:
-                    break
-                array[view, start : start + len(values)] = values
-                start += len(values)
-                bar.advance(len(values))
-    if not fits:
-        path.unlink()
-        return extract(
-            below,
-            pictures,
-            path,
-            dtype=np.float32,
-            batch_size=batch_size,
-            title=f"{title} (float32)",
-            reporter=reporter,
-            rows=rows,
-            augmentation=augmentation,
-            n_views=n_views,
-            seed=seed,
-        )
-    return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -7,11 +7,16 @@ is solved rather than nudged; the standardisation is then folded into the Dense 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
+from threadpoolctl import threadpool_limits
+
+from tl_app.environment import usable_cores
 
 L2_GRID: tuple[float, ...] = tuple(float(v) for v in 10.0 ** np.arange(0.5, -4.01, -0.5))
 """Strengths tried by `choose_l2`, per example (the loss is a weighted mean), strong first."""
@@ -19,6 +24,10 @@ L2_GRID: tuple[float, ...] = tuple(float(v) for v in 10.0 ** np.arange(0.5, -4.0
 LARGE = 2e8
 """Examples times dimensions times classes from which the search takes shortcuts: one fold held
 out, every other strength, fewer iterations. A thousand classes would take hours otherwise."""
+
+SHARED_OUT = 3e7
+"""Examples times dimensions times classes from which one product is worth several cores: below,
+threads spend their time waiting for each other."""
 
 HOPELESS = 1.15
 """The search ends where a weaker penalty makes the log-loss this many times the best."""
@@ -184,7 +193,9 @@ def solve_linear_head(
     weights = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
     space = standardise(features, weights, power=power)
     targets = smooth(labels, n_classes, label_smoothing)
-    theta = _solve(space.values, targets, weights, l2, None, max_iterations, 1e-10)
+    n_threads = None if space.values.size * n_classes > SHARED_OUT else 1
+    with threadpool_limits(n_threads, "blas"):
+        theta = _solve(space.values, targets, weights, l2, None, max_iterations, 1e-10)
     return space.fold(theta[:-1], theta[-1], l2)
 
 
@@ -229,20 +240,25 @@ def choose_l2(
         parts, strengths, iterations = parts[:1], strengths[::2], 40
     starts: list[np.ndarray | None] = [None] * len(parts)
     means: dict[float, float] = {}
-    # From strong to weak: each solution is a good start for the next.
-    for l2 in strengths if parts else ():
-        loss = 0.0
-        for i, held in enumerate(parts):
-            theta = _solve(
-                space.values[~held], targets[~held], weights[~held], l2, starts[i], iterations, 1e-7
-            )
-            starts[i] = theta
-            log_p = log_softmax(space.values[held] @ theta[:-1] + theta[-1], axis=1)
-            loss -= float(log_p[np.arange(held.sum()), labels[held]].sum())
-        on_strength()
-        means[float(l2)] = loss / sum(int(held.sum()) for held in parts)
-        if means[float(l2)] > HOPELESS * min(means.values()):
-            break
+
+    def held_out_loss(part: int, l2: float) -> float:
+        held = parts[part]
+        theta = _solve(
+            space.values[~held], targets[~held], weights[~held], l2, starts[part], iterations, 1e-7
+        )
+        starts[part] = theta
+        log_p = log_softmax(space.values[held] @ theta[:-1] + theta[-1], axis=1)
+        return -float(log_p[np.arange(held.sum()), labels[held]].sum())
+
+    # A fold on each core: its matrices are too small to be shared out themselves.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(usable_cores()) as pool:
+        # From strong to weak: each solution is a good start for the next.
+        for l2 in strengths if parts else ():
+            loss = sum(pool.map(held_out_loss, range(len(parts)), repeat(l2)))
+            on_strength()
+            means[float(l2)] = loss / sum(int(held.sum()) for held in parts)
+            if means[float(l2)] > HOPELESS * min(means.values()):
+                break
     if not means:
         return DEFAULT_L2, {}
     return min(means, key=lambda l2: means[l2]), means

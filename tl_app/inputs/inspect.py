@@ -27,7 +27,11 @@ def inspect_file(path: Path, *, max_pixels: int) -> Inspection:
     Raises:
         UnusablePicture: with a kind of `records.SetAside` and a sentence for people.
     """
-    picture = read_picture_file(path, max_pixels=max_pixels)
+    return inspect_picture(read_picture_file(path, max_pixels=max_pixels), max_pixels=max_pixels)
+
+
+def inspect_picture(picture: PictureFile, *, max_pixels: int) -> Inspection:
+    """`inspect_file` of a file that was read already."""
     with DECODING.reserve(picture.n_pixels):
         return _inspect(picture, max_pixels)
 

@@ -9,75 +9,84 @@ graph anew each time.
 from __future__ import annotations
 
 import functools
-import os
-from collections import deque
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import tensorflow as tf
 
 from tl_app.errors import DataError, UnusablePicture
+from tl_app.inputs.ahead import run_ahead
 from tl_app.inputs.decode import decode_levels
 from tl_app.inputs.decode_budget import DECODING
 from tl_app.inputs.files import read_picture_file
 from tl_app.inputs.preprocess import apply_window, resize
 from tl_app.records import Preprocessing
 
-MAX_THREADS = min(8, len(os.sched_getaffinity(0)))
-"""Each may hold the file of a picture of the largest size."""
-
 BATCHES_AHEAD = 2
 """Decoded while the caller works on the one before; bounds the memory."""
 
 
 def iterate_pictures(
-    paths: Sequence[str | os.PathLike[str]], preprocessing: Preprocessing, batch_size: int
+    paths: Sequence[Path],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    file_hashes: Sequence[str] | None = None,
 ) -> Iterator[tf.Tensor]:
     """Batches of pictures, as `build_preprocess` gives them bit for bit.
 
+    Args:
+        paths: files.
+        preprocessing: how they become pictures.
+        batch_size: n; the last batch may be smaller.
+        file_hashes: SHA-256 of each file when it was looked at; None: any content will do.
+
     Returns:
-        float32, shape (n, S, S, 3), in 0..255; the last batch may be smaller.
+        float32, shape (n, S, S, 3), in 0..255.
 
     Raises:
         DataError: a file changed or vanished since it was looked at; the file is named.
     """
-    to_picture = traced_preprocess(preprocessing)
-
-    def load(path: str | os.PathLike[str]) -> tf.Tensor:
-        try:
-            file = read_picture_file(Path(path), max_pixels=preprocessing.max_pixels)
-            with DECODING.reserve(file.n_pixels):
-                return to_picture(file.encoded)
-        except UnusablePicture as problem:
-            raise _lost(path, problem.reason) from problem
-        except tf.errors.OpError as error:
-            raise _lost(path, "It is cut off or damaged.") from error
-
-    waiting: deque[Future[tf.Tensor]] = deque()
-    todo = iter(paths)
-    with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="decode") as pool:
-        try:
-            while True:
-                while len(waiting) < (1 + BATCHES_AHEAD) * batch_size:
-                    path = next(todo, None)
-                    if path is None:
-                        break
-                    waiting.append(pool.submit(load, path))
-                if not waiting:
-                    return
-                n = min(batch_size, len(waiting))
-                yield tf.stack([waiting.popleft().result() for _ in range(n)])
-        finally:
-            # After an error or a signal nobody waits for what is not wanted any more.
-            pool.shutdown(wait=False, cancel_futures=True)
+    wanted = [None] * len(paths) if file_hashes is None else file_hashes
+    pictures = run_ahead(
+        zip(paths, wanted, strict=True),
+        lambda pair: load_picture(pair[0], preprocessing, file_hash=pair[1]),
+        n_ahead=(1 + BATCHES_AHEAD) * batch_size,
+    )
+    while batch := list(islice(pictures, batch_size)):
+        yield tf.stack(batch)
 
 
-def _lost(path: str | os.PathLike[str], reason: str) -> DataError:
+def load_picture(
+    path: Path, preprocessing: Preprocessing, *, file_hash: str | None = None
+) -> tf.Tensor:
+    """One picture as `build_preprocess` gives it; thread-safe.
+
+    Returns:
+        float32, shape (S, S, 3), in 0..255.
+
+    Raises:
+        DataError: the file changed or vanished since it was looked at, as in `iterate_pictures`.
+    """
+    try:
+        file = read_picture_file(path, max_pixels=preprocessing.max_pixels)
+        if file_hash is not None and hashlib.sha256(file.data).hexdigest() != file_hash:
+            raise _lost(path, "It is not the file that it was.")
+        with DECODING.reserve(file.n_pixels):
+            return traced_preprocess(preprocessing)(file.encoded)
+    except UnusablePicture as problem:
+        raise _lost(path, problem.reason) from problem
+    except tf.errors.OpError as error:
+        raise _lost(path, "It is cut off or damaged.") from error
+
+
+def _lost(path: Path, reason: str) -> DataError:
     return DataError(
         f"A picture cannot be used any more. {reason}",
-        received=os.fspath(path),
-        allowed="the file as it was when the data was scanned",
+        received=str(path),
+        allowed="the file as it was when the data was scanned, byte for byte",
         next_step="bring the file back, or start a new run, which scans again",
     )
 

@@ -6,15 +6,18 @@ zero, so that a step is traced once and every device gets its share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from tl_app.config import Phase
-from tl_app.features.extract import picture_stream, view_seeds
+from tl_app.config import Augmentation, Phase
+from tl_app.features.extract import N_AHEAD, traced_augment, view_seeds
+from tl_app.features.pictures import Pictures, to_pixels
+from tl_app.features.table import Rows
+from tl_app.inputs.ahead import run_ahead
 from tl_app.inputs.augment import mix_batch
 
 
@@ -58,15 +61,20 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeptActivations:
-    """Activations at the boundary, shape (n_views, n_examples, ...); views are cycled."""
+    """Activations at the boundary; views, each one row a training example, are cycled."""
 
-    activations: np.ndarray
+    views: Sequence[Rows]
 
     def inputs(self, plan: EpochPlan, epoch: int, first_step: int) -> Iterator[tf.Tensor]:
-        n_views = len(self.activations)
+        n_views = len(self.views)
         for rows in plan.rows[first_step:]:
-            views = (rows + epoch) % n_views
-            yield tf.constant(self.activations[views, rows].astype(np.float32))
+            view_of = (rows + epoch) % n_views
+            batch = np.empty((len(rows), *self.views[0].shape), np.float32)
+            for number, view in enumerate(self.views):
+                mine = view_of == number
+                if mine.any():
+                    batch[mine] = view.take(rows[mine])
+            yield tf.constant(batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +82,56 @@ class StreamedPictures:
     """Pictures augmented anew every epoch, for what cannot be kept.
 
     Attributes:
-        pictures: uint16, shape (n_pictures, S, S, 3), as `keep_pictures` gives them.
+        pictures: of both sides.
         rows: int64, which of them are the training examples.
         phase: its augmentation.
         seed: of the changes.
     """
 
-    pictures: np.ndarray
+    pictures: Pictures
     rows: np.ndarray
     phase: Phase
     seed: int
 
     def inputs(self, plan: EpochPlan, epoch: int, first_step: int) -> Iterator[tf.Tensor]:
         augmentation = self.phase.augmentation
-        return iter(
-            picture_stream(
-                self.pictures,
-                [self.rows[rows] for rows in plan.rows[first_step:]],
-                augmentation=augmentation if augmentation.changes_pictures else None,
-                view=epoch,
-                seed=self.seed,
-            )
+        return stream_pictures(
+            self.pictures,
+            [self.rows[rows] for rows in plan.rows[first_step:]],
+            augmentation=augmentation if augmentation.changes_pictures else None,
+            draw=epoch,
+            seed=self.seed,
         )
+
+
+def stream_pictures(
+    pictures: Pictures,
+    batches: Sequence[np.ndarray],
+    *,
+    augmentation: Augmentation | None = None,
+    draw: int = 0,
+    seed: int = 0,
+) -> Iterator[tf.Tensor]:
+    """Batches of float32 pictures (n, S, S, 3) in 0..255, loaded and changed by threads.
+
+    Args:
+        pictures: where they come from.
+        batches: positions of each batch, in order.
+        augmentation: None for the plain view.
+        draw, seed: of the random changes.
+    """
+    change = None if augmentation is None else traced_augment(augmentation, pictures.size_px)
+
+    def load(position: int) -> np.ndarray:
+        pixels = to_pixels(pictures.load(position))
+        if change is None:
+            return pixels
+        return change(pixels, view_seeds([pictures.keys[position]], draw, salt=seed + 1)[0])
+
+    positions = (int(position) for batch in batches for position in batch)
+    loaded = run_ahead(positions, load, n_ahead=N_AHEAD)
+    for batch in batches:
+        yield tf.constant(np.stack([next(loaded) for _ in batch]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +165,7 @@ class Targets:
         n_classes = len(self.class_weights)
         targets = np.eye(n_classes, dtype=np.float32)[self.labels[plan.rows[step]]]
         if self.mixes:
-            seed = view_seeds(np.array([step]), epoch, self.seed)[0]
+            seed = view_seeds([b"mix"], step, salt=self.seed * 4096 + epoch)[0]
             inputs, mixed = mix_batch(
                 inputs,
                 tf.constant(targets),

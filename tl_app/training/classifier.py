@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tl_app.backbones.blocks import (
     layer_depths,
     set_trainable,
 )
-from tl_app.config import Config
+from tl_app.config import Config, Phase
 from tl_app.errors import RunError
 from tl_app.heads.linear import LinearHead
 
@@ -172,3 +172,35 @@ def set_dropout(head: keras.Model, rate: float) -> None:
     for layer in head.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = rate
+
+
+def describe_phase(
+    phase: Phase, classifier: Classifier, variables: Sequence[keras.Variable]
+) -> str:
+    """What a phase trains, and at which learning rates, in one line.
+
+    Args:
+        phase: its settings.
+        classifier: whose blocks are unfrozen.
+        variables: all that the phase trains.
+    """
+    n_parameters = sum(int(np.prod(v.shape)) for v in variables)
+    blocks = classifier.backbone.blocks
+    if phase.unfreeze == 0:
+        what = "head"
+    elif phase.unfreeze == "all":
+        what = f"head and all {len(blocks)} blocks"
+    else:
+        names = ", ".join(block.name for block in blocks[-phase.unfreeze :])
+        plural = "block" if phase.unfreeze == 1 else "blocks"
+        what = f"head and the top {plural} {names} (of {len(blocks)})"
+    lowest = phase.learning_rate * phase.layer_decay ** count_blocks(
+        classifier.backbone, phase.unfreeze
+    )
+    rates = f"{phase.learning_rate:g}"
+    if lowest != phase.learning_rate:
+        rates += f" (lowest block {lowest:.2g})"
+    return (
+        f"Phase '{phase.name}': {what} ({n_parameters:,} parameters), learning rate {rates}, "
+        f"{phase.schedule}"
+    )

@@ -11,9 +11,17 @@ import numpy as np
 
 from tl_app.config import Phase
 from tl_app.run import RunFolder, read_json, write_json
+from tl_app.units import bytes_text, duration_text
 
 MAX_DISK_SHARE = 0.5
 """Kept activations take at most this share of the free disk."""
+
+
+WRITE_BYTES_PER_SECOND, READ_BYTES_PER_SECOND = 300e6, 1e9
+"""Of kept activations: a plain disk, and pages that mostly stay in memory."""
+
+STREAM_FACTOR = 1.5
+"""A streamed picture takes longer than one look: TensorFlow's own graph runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +33,29 @@ class PhaseDecision:
         dtype: of kept activations.
         n_views: of each picture.
         n_bytes: on disk.
+        kept_seconds, streamed_seconds: estimates of what each way adds to the phase; None
+            where a way is none.
     """
 
     source: Literal["kept", "streamed"]
     dtype: str
     n_views: int
     n_bytes: int
+    kept_seconds: float | None = None
+    streamed_seconds: float | None = None
 
     def describe(self) -> str:
         if self.source == "streamed":
-            return "pictures streamed through the whole network"
-        views = f"{self.n_views} views" if self.n_views > 1 else "one view"
-        return f"kept activations, {views}, {self.dtype}, {self.n_bytes / 2**20:.0f} MB"
+            text = "pictures streamed through the whole network"
+            other = ("keeping activations", self.kept_seconds)
+        else:
+            views = f"{self.n_views} views" if self.n_views > 1 else "one view"
+            text = f"kept activations, {views}, {self.dtype}, {bytes_text(self.n_bytes)}"
+            other = ("streaming", self.streamed_seconds)
+        if other[1] is None or self.kept_seconds is None or self.streamed_seconds is None:
+            return text
+        own = self.kept_seconds if self.source == "kept" else self.streamed_seconds
+        return f"{text} (about {duration_text(own)}; {other[0]}: {duration_text(other[1])})"
 
 
 class Decisions:
@@ -56,29 +75,48 @@ class Decisions:
         self,
         phase: Phase,
         boundary: tuple[int, ...] | None,
+        dtype: np.dtype,
         n_views: int,
         n_train: int,
         n_validation: int,
+        look_seconds: float,
     ) -> PhaseDecision:
-        """Kept activations where they can be kept; chosen once a run.
+        """Kept activations where they can be kept and pay; chosen once a run.
 
         Args:
             phase: new pictures every epoch (`views=0`) and mixed ones cannot be kept.
             boundary: shape of one activation, or None where all blocks train.
-            n_views, n_train, n_validation: how many activations.
+            dtype: that activations would be kept in.
+            n_views: the plain one, which is looked at in any case, and the drawn ones; 0 where
+                they are drawn anew every epoch.
+            n_train, n_validation: pictures.
+            look_seconds: to load a picture and run the frozen part on it.
         """
         key = f"phase {phase.name}"
         recorded = self.read().get(key)
         if recorded is not None:
             return PhaseDecision(**recorded)
         mixes = phase.mixup_alpha > 0 or phase.cutmix_alpha > 0
-        dtype = "float32" if phase.unfreeze == 0 else "float16"
-        size = int(np.prod(boundary or (0,))) * np.dtype(dtype).itemsize
-        n_bytes = size * (max(n_views, 1) * n_train + n_validation)
-        free = shutil.disk_usage(self._folder.path).free
-        kept = (
-            boundary is not None and n_views > 0 and not mixes and n_bytes < MAX_DISK_SHARE * free
-        )
-        decision = PhaseDecision("kept" if kept else "streamed", dtype, n_views, n_bytes)
+        streamed_seconds = phase.epochs * n_train * look_seconds * STREAM_FACTOR
+        if boundary is None or n_views == 0 or mixes:
+            decision = PhaseDecision("streamed", dtype.name, n_views, 0, None, streamed_seconds)
+        else:
+            row_bytes = int(np.prod(boundary)) * dtype.itemsize
+            n_bytes = row_bytes * (n_views * n_train + n_validation)
+            kept_seconds = (
+                (n_views - 1) * n_train * look_seconds
+                + n_bytes / WRITE_BYTES_PER_SECOND
+                + phase.epochs * n_train * row_bytes / READ_BYTES_PER_SECOND
+            )
+            fits = n_bytes < MAX_DISK_SHARE * shutil.disk_usage(self._folder.path).free
+            pays = kept_seconds <= streamed_seconds
+            decision = PhaseDecision(
+                "kept" if fits and pays else "streamed",
+                dtype.name,
+                n_views,
+                n_bytes,
+                kept_seconds,
+                streamed_seconds,
+            )
         self.record(key, asdict(decision))
         return decision

@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tl_app.backbones.blocks import count_blocks
 from tl_app.config import Config, Phase
-from tl_app.features.extract import FrozenPart, extract, picture_stream
+from tl_app.engines.base import Engine
+from tl_app.features.extract import (
+    PLAIN,
+    TooLargeForFloat16,
+    View,
+    ViewPass,
+    extract,
+    n_missing,
+    views_of,
+)
+from tl_app.features.keys import model_fingerprint
+from tl_app.features.pictures import Pictures, to_pixels
+from tl_app.features.store import FeatureStore
+from tl_app.features.table import Rows, Table
 from tl_app.progress import Reporter
-from tl_app.training.batches import BatchSource, KeptActivations, StreamedPictures
+from tl_app.training.batches import BatchSource, KeptActivations, StreamedPictures, stream_pictures
 from tl_app.training.classifier import BlockCount, Classifier
 from tl_app.training.decisions import Decisions, PhaseDecision
+from tl_app.training.engine_choice import EngineSource
+from tl_app.training.hardware import Hardware
+
+N_PROBE = 16
+"""Pictures that engines are measured with."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Pictures of the training and the validation side.
+    """Pictures, and which of them train and validate.
 
     Attributes:
-        pictures: uint16, shape (n_pictures, S, S, 3), both sides, as `keep_pictures` gives.
+        pictures: all sides; the test side is only looked at, for those who ask later.
         labels: int64, shape (n_pictures,).
         groups: int64, shape (n_pictures,), examples that never part.
         train_rows, validation_rows: int64, positions among the pictures.
         n_classes: columns of the logits.
     """
 
-    pictures: np.ndarray
+    pictures: Pictures
     labels: np.ndarray
     groups: np.ndarray
     train_rows: np.ndarray
@@ -45,9 +64,9 @@ class PhaseInputs:
         classifier: is taken apart at the phases' boundaries.
         data: pictures of both sides.
         config: the phases and the seed.
-        work: folder of the kept arrays; what is there is used again.
+        hardware: where the frozen part runs.
+        store: keeps what it says.
         decisions: where a choice between keeping and streaming is recorded.
-        batch_size: pictures a batch through the frozen part.
         reporter: shows progress.
     """
 
@@ -56,33 +75,181 @@ class PhaseInputs:
         classifier: Classifier,
         data: TrainingData,
         config: Config,
-        work: Path,
+        hardware: Hardware,
+        store: FeatureStore,
         decisions: Decisions,
-        batch_size: int,
         reporter: Reporter,
     ) -> None:
         self._classifier = classifier
         self._data = data
         self._config = config
-        self._work = work
+        self._store = store
         self._decisions = decisions
-        self._batch_size = batch_size
+        self._batch_size = hardware.extraction_batch
         self._reporter = reporter
-        self._frozen_parts: dict[BlockCount, FrozenPart | None] = {}
+        self._engines = EngineSource(config, hardware, store, decisions, reporter)
+        self._built: dict[tuple[str, ...], Engine] = {}
+        self._fingerprints: dict[BlockCount, str] = {}
+        self._cut_of: dict[Path, BlockCount] = {}
 
     def seed(self, phase: Phase) -> int:
-        """Of the random changes of a phase."""
+        """Of the random changes of a phase that streams."""
         return self._config.seed * 1009 + self._config.phases.index(phase) * 31 + 1
+
+    # --- the frozen part ---------------------------------------------------------------
+
+    def prepare(
+        self, phases: Sequence[Phase], announce: Callable[[Sequence[ViewPass]], None]
+    ) -> None:
+        """One pass over the pictures for all `phases` that stand on the weights as they are.
+
+        What a phase needs that one before it will change is computed when it begins.
+
+        Args:
+            phases: that are left to train.
+            announce: is told of the pass before it begins.
+        """
+        frozen = [p.unfreeze for p in phases if self._depth(p.unfreeze) < self._depth("all")]
+        if frozen:
+            self._choose_engine(self._ordered(frozen))
+        plain: list[BlockCount] = []
+        drawn: dict[View, list[BlockCount]] = {}
+        for index, phase in enumerate(phases):
+            depth = self._depth(phase.unfreeze)
+            changed = any(self._depth(earlier.unfreeze) > depth for earlier in phases[:index])
+            if changed or not self._keeps(phase):
+                continue
+            plain.append(phase.unfreeze)
+            for view in self._views(phase):
+                if view != PLAIN:
+                    drawn.setdefault(view, []).append(phase.unfreeze)
+        self._extract(plain, drawn, announce, later=True)
+
+    def weights_changed(self) -> None:
+        """Forget what was known of the weights below boundaries: a phase has trained."""
+        self._fingerprints.clear()
+
+    def _extract(
+        self,
+        plain: Sequence[BlockCount],
+        drawn: dict[View, list[BlockCount]],
+        announce: Callable[[Sequence[ViewPass]], None] = lambda passes: None,
+        *,
+        later: bool = False,
+    ) -> None:
+        """Fill the tables of the plain view, for all sides, and of drawn views, for training."""
+        data = self._data
+        everything = np.arange(len(data.pictures.keys))
+        wanted = [(PLAIN, self._ordered(plain), everything)] if plain else []
+        wanted += [(view, self._ordered(cuts), data.train_rows) for view, cuts in drawn.items()]
+        if not wanted:
+            return None
+        self._choose_engine(wanted[0][1])
+        announce([self._pass(view, cuts, rows) for view, cuts, rows in wanted])
+        while True:
+            passes = [self._pass(view, cuts, rows) for view, cuts, rows in wanted]
+            if n_missing(data.pictures, passes[:1]) == 0 and later:
+                return None  # nothing to share a pass with: each phase computes its own views
+            try:
+                return extract(
+                    data.pictures,
+                    passes,
+                    batch_size=self._batch_size,
+                    title="Computing features",
+                    reporter=self._reporter,
+                )
+            except TooLargeForFloat16 as error:
+                self._widen(error.table)
+
+    def _choose_engine(self, cuts: tuple[BlockCount, ...]) -> None:
+        """Measure the engines on what runs up to `cuts`, unless it is known which one to take."""
+        if self._engines.is_chosen:
+            return
+        built = self._engines.choose(self._joined(cuts), self._probe, len(self._data.pictures.keys))
+        if built is not None:
+            self._built[tuple(self._fingerprint(cut) for cut in cuts)] = built
+
+    def _probe(self) -> np.ndarray:
+        """Some pictures to measure with, float32, shape (n, S, S, 3)."""
+        rows = self._data.train_rows[:N_PROBE]
+        return np.stack([to_pixels(self._data.pictures.load(int(row))) for row in rows])
+
+    def _pass(self, view: View, cuts: tuple[BlockCount, ...], rows: np.ndarray) -> ViewPass:
+        tables = [self._table(cut, view) for cut in cuts]
+        return ViewPass(view, lambda: self._engine(cuts), tables, rows)
+
+    def _ordered(self, cuts: Iterable[BlockCount]) -> tuple[BlockCount, ...]:
+        return tuple(sorted(set(cuts), key=self._depth))
+
+    def _depth(self, cut: BlockCount) -> int:
+        return count_blocks(self._classifier.backbone, cut)
+
+    def _joined(self, cuts: tuple[BlockCount, ...]) -> keras.Model:
+        """Pixels to the activations at every one of `cuts`."""
+        model = self._classifier.backbone.model
+        return keras.Model(model.input, [self._below(cut).output for cut in cuts])
+
+    def _engine(self, cuts: tuple[BlockCount, ...]) -> Engine:
+        """The engine for some boundaries, built once for the weights as they are."""
+        key = tuple(self._fingerprint(cut) for cut in cuts)
+        if key not in self._built:
+            self._built[key] = self._engines.build(self._joined(cuts))
+        return self._built[key]
+
+    def _below(self, cut: BlockCount) -> keras.Model:
+        below = self._classifier.below(cut)
+        if below is None:
+            raise ValueError("a phase that trains all blocks has no frozen part")
+        return below
+
+    def _fingerprint(self, cut: BlockCount) -> str:
+        """Of what lies below a boundary, as its weights are now."""
+        if cut not in self._fingerprints:
+            self._fingerprints[cut] = model_fingerprint(self._below(cut))
+        return self._fingerprints[cut]
+
+    def _table(self, cut: BlockCount, view: View) -> Table:
+        key = {
+            "backbone": self._classifier.backbone.spec.name,
+            "unfreeze": cut,
+            "model": self._fingerprint(cut),
+            "engine": self._engines.identity,
+            **self._data.pictures.key,
+            **view.key(),
+        }
+        shape = tuple(self._below(cut).output.shape[1:])
+        table = self._store.table("features", key, shape, self._dtype(cut))
+        self._cut_of[table.folder] = cut
+        return table
+
+    def _dtype(self, cut: BlockCount) -> type:
+        """Pooled features are few, and solved with: they are never rounded."""
+        if cut == 0 or self._config.kept_dtype == "float32":
+            return np.float32
+        wide = self._store.recall({"wide": self._fingerprint(cut)})
+        return np.float16 if wide is None else np.float32
+
+    def _widen(self, table: Table) -> None:
+        """From now on float32 for the boundary whose values a half float cannot hold."""
+        fingerprint = self._fingerprint(self._cut_of[table.folder])
+        self._store.note({"wide": fingerprint}, {"dtype": "float32"})
+        self._reporter.message(
+            "Activations are too large for half floats; they are kept as float32."
+        )
+
+    # --- what phases ask for -----------------------------------------------------------
 
     def decide(self, phase: Phase) -> PhaseDecision:
         """Kept or streamed; chosen once a run."""
-        below = self._frozen(phase.unfreeze)
+        below = self._classifier.below(phase.unfreeze)
         return self._decisions.for_phase(
             phase,
-            None if below is None else below.boundary,
-            phase.views if phase.augmentation.changes_pictures else 1,
+            None if below is None else tuple(below.output.shape[1:]),
+            np.dtype(np.float32 if phase.unfreeze == 0 else self._config.kept_dtype),
+            len(self._views(phase)) if self._draws_once(phase) else 0,
             len(self._data.train_rows),
             len(self._data.validation_rows),
+            self._engines.look_seconds,
         )
 
     def features(self, phase: Phase) -> np.ndarray:
@@ -91,27 +258,27 @@ class PhaseInputs:
         Returns:
             float32, shape (1 + n_views, n_train, n_features).
         """
-        rows = self._data.train_rows
-        plain = self._kept(phase, rows, "train", np.float32)
-        if not (phase.views and phase.augmentation.changes_pictures):
-            return plain
-        views = self._kept(phase, rows, "views", np.float32, n_views=phase.views)
-        return np.concatenate([plain, views])
+        self._ensure(phase)
+        return np.stack(
+            [self._rows(0, view, self._data.train_rows).all() for view in self._views(phase)]
+        )
 
     def validation_features(self, phase: Phase) -> np.ndarray:
         """Pooled features of the validation side, float32, shape (n_validation, n_features)."""
-        return self._kept(phase, self._data.validation_rows, "validation", np.float32)[0]
+        self._ensure(phase)
+        return self._rows(0, PLAIN, self._data.validation_rows).all()
 
     def source(self, phase: Phase, decision: PhaseDecision) -> BatchSource:
         """Training inputs at the phase's boundary."""
         data = self._data
         if decision.source == "streamed":
+            data.pictures.keep(
+                [*data.train_rows.tolist(), *data.validation_rows.tolist()], self._reporter
+            )
             return StreamedPictures(data.pictures, data.train_rows, phase, self.seed(phase))
-        dtype = np.dtype(decision.dtype).type
-        if not phase.augmentation.changes_pictures:
-            return KeptActivations(self._kept(phase, data.train_rows, "train", dtype))
+        self._ensure(phase)
         return KeptActivations(
-            self._kept(phase, data.train_rows, "views", dtype, n_views=decision.n_views)
+            [self._rows(phase.unfreeze, view, data.train_rows) for view in self._views(phase)]
         )
 
     def validation(
@@ -119,55 +286,39 @@ class PhaseInputs:
     ) -> Callable[[], Iterable[tf.Tensor]]:
         """A function that yields the validation inputs, plain, in order."""
         rows, size = self._data.validation_rows, self._batch_size
+        batches = [np.arange(len(rows))[i : i + size] for i in range(0, len(rows), size)]
         if decision.source == "streamed":
-            batches = [rows[i : i + size] for i in range(0, len(rows), size)]
-            return lambda: picture_stream(
-                self._data.pictures, batches, augmentation=None, view=0, seed=0
-            )
-        kept = self._kept(phase, rows, "validation", np.dtype(decision.dtype).type)[0]
-        return lambda: (
-            tf.constant(kept[i : i + size].astype(np.float32)) for i in range(0, len(rows), size)
-        )
+            pictures = self._data.pictures
+            return lambda: stream_pictures(pictures, [rows[batch] for batch in batches])
+        self._ensure(phase)
+        kept = self._rows(phase.unfreeze, PLAIN, rows)
+        return lambda: (tf.constant(kept.take(batch).astype(np.float32)) for batch in batches)
 
-    def _frozen(self, unfreeze: BlockCount) -> FrozenPart | None:
-        """What lies below a boundary, traced once a run; None where all blocks train."""
-        if unfreeze not in self._frozen_parts:
-            below = self._classifier.below(unfreeze)
-            self._frozen_parts[unfreeze] = None if below is None else FrozenPart(below)
-        return self._frozen_parts[unfreeze]
+    def plain_activations(self, cut: BlockCount) -> Rows | None:
+        """The training side at a boundary, or None where it was not kept."""
+        if self._classifier.below(cut) is None or not self._engines.is_chosen:
+            return None
+        table = self._table(cut, PLAIN)
+        keys = self._keys(self._data.train_rows)
+        return None if table.missing(keys).any() else table.rows(keys)
 
-    def _kept(
-        self, phase: Phase, rows: np.ndarray, what: str, dtype: type, *, n_views: int = 0
-    ) -> np.ndarray:
-        """Activations at the boundary, shape (max(n_views, 1), n_rows, ...)."""
-        below = self._frozen(phase.unfreeze)
-        if below is None:
-            raise ValueError(f"phase '{phase.name}' has no frozen part")
-        # Views are a phase's own; plain activations are shared by the phases that stand on the
-        # same weights.
-        owner = phase.name if n_views else f"plain-{self._weights_below(phase)}"
-        name = f"{owner}-{what}-{phase.unfreeze}-{np.dtype(dtype).name}.npy"
-        return extract(
-            below,
-            self._data.pictures,
-            self._work / name,
-            dtype=dtype,
-            batch_size=self._batch_size,
-            title=f"Computing features ({f'{n_views} views' if n_views else what})",
-            reporter=self._reporter,
-            rows=rows,
-            augmentation=phase.augmentation if n_views else None,
-            n_views=n_views,
-            seed=self.seed(phase),
-        )
+    def _ensure(self, phase: Phase) -> None:
+        """Compute what `prepare` could not."""
+        drawn = {view: [phase.unfreeze] for view in self._views(phase) if view != PLAIN}
+        self._extract([phase.unfreeze], drawn)
 
-    def _weights_below(self, phase: Phase) -> str:
-        """Which earlier phase last changed the weights below this one's boundary, if any."""
-        backbone = self._classifier.backbone
-        depth = count_blocks(backbone, phase.unfreeze)
-        changed = [
-            earlier.name
-            for earlier in self._config.phases[: self._config.phases.index(phase)]
-            if count_blocks(backbone, earlier.unfreeze) > depth
-        ]
-        return f"after-{changed[-1]}" if changed else "pretrained"
+    def _rows(self, cut: BlockCount, view: View, rows: np.ndarray) -> Rows:
+        return self._table(cut, view).rows(self._keys(rows))
+
+    def _keys(self, rows: np.ndarray) -> list[bytes]:
+        return [self._data.pictures.keys[row] for row in rows]
+
+    def _draws_once(self, phase: Phase) -> bool:
+        """Whether the phase's pictures are the same in every epoch, so that they can be kept."""
+        return phase.views > 0 or not phase.augmentation.changes_pictures
+
+    def _views(self, phase: Phase) -> list[View]:
+        return views_of(phase.augmentation, phase.views)
+
+    def _keeps(self, phase: Phase) -> bool:
+        return self._config.solver(phase) == "lbfgs" or self.decide(phase).source == "kept"

@@ -13,12 +13,13 @@ from dataclasses import replace
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from tl_app import interrupt
 from tl_app.config import Config, Phase
 from tl_app.errors import Interrupted, RunError
-from tl_app.heads.linear import L2_GRID, choose_l2, solve_linear_head
+from tl_app.features.extract import ViewPass
+from tl_app.features.store import FeatureStore
 from tl_app.progress import Reporter
 from tl_app.records import EpochRecord
 from tl_app.run import RunFolder
@@ -30,11 +31,17 @@ from tl_app.training.batches import (
     steps_per_epoch,
 )
 from tl_app.training.checkpoint import Checkpoints, TrainingState
-from tl_app.training.classifier import BlockCount, Classifier, set_dropout
+from tl_app.training.classifier import BlockCount, Classifier, describe_phase, set_dropout
 from tl_app.training.decisions import Decisions, PhaseDecision
+from tl_app.training.estimate import (
+    Estimate,
+    estimate_phases,
+    measure_looks,
+)
 from tl_app.training.hardware import Hardware
 from tl_app.training.optimizer import build_optimizer
 from tl_app.training.phase_inputs import PhaseInputs, TrainingData
+from tl_app.training.solving import solve_head
 from tl_app.training.step import Forward, TrainStep
 from tl_app.training.trackers import Tracker
 
@@ -65,6 +72,7 @@ class PhaseTrainer:
         hardware: Hardware,
         strategy: tf.distribute.Strategy,
         folder: RunFolder,
+        store: FeatureStore,
         trackers: Sequence[Tracker],
         reporter: Reporter,
     ) -> None:
@@ -82,9 +90,9 @@ class PhaseTrainer:
             classifier,
             data,
             config,
-            folder.work,
+            hardware,
+            store,
             self.decisions,
-            hardware.extraction_batch,
             reporter,
         )
         self.variables = classifier.state_variables(highest_unfreeze(config.phases))
@@ -94,6 +102,16 @@ class PhaseTrainer:
             data.labels[data.train_rows], data.n_classes, config.class_weights
         )
 
+    def prepare(self) -> None:
+        """Run the frozen part for the phases that are left, in one pass over the pictures.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+        """
+        state = self._restore()
+        phases = self.config.phases[state.phase :]
+        self.inputs.prepare(phases, lambda passes: self._say_estimate(phases, passes))
+
     def run(self) -> TrainingState:
         """Train what is left to train; the classifier then holds the best weights.
 
@@ -101,12 +119,7 @@ class PhaseTrainer:
             Interrupted: after saving, when a signal came.
             RunError: the checkpoint is damaged.
         """
-        state = self.checkpoints.restore_state()
-        if state is None:
-            state = TrainingState(batch_size=self.config.batch_size)
-            self.checkpoints.save(state, self.variables)
-        else:
-            self.checkpoints.restore_variables(self.variables)
+        state = self._restore()
         for index in range(state.phase, len(self.config.phases)):
             phase = self.config.phases[index]
             if self.config.solver(phase) == "lbfgs":
@@ -114,6 +127,7 @@ class PhaseTrainer:
             else:
                 state = self._descend(state, phase)
             self.checkpoints.restore_best(state, self.variables)
+            self.inputs.weights_changed()
             state = replace(
                 state, phase=index + 1, epoch=0, step=0, sums=(0, 0, 0), epochs_without_gain=0
             )
@@ -126,57 +140,66 @@ class PhaseTrainer:
         )
         return state
 
+    def _restore(self) -> TrainingState:
+        """Where training stands, with the weights of then."""
+        state = self.checkpoints.restore_state()
+        if state is None:
+            state = TrainingState(batch_size=self.config.batch_size)
+            self.checkpoints.save(state, self.variables)
+        else:
+            self.checkpoints.restore_variables(self.variables)
+        self.inputs.weights_changed()
+        return state
+
+    def predict_training_side(self) -> np.ndarray | None:
+        """Probabilities of the training side with the weights as they are, from what was kept.
+
+        Returns:
+            float32, shape (n_train, n_classes); None where the pictures have to be read again:
+            nothing was kept at the deepest boundary, or the layers above compute in half
+            precision.
+        """
+        if self.hardware.precision != "float32":
+            return None
+        rows = self.inputs.plain_activations(highest_unfreeze(self.config.phases))
+        if rows is None:
+            return None
+        forward = Forward(self.classifier.above(highest_unfreeze(self.config.phases)))
+        size = self.hardware.extraction_batch
+        batches = (np.arange(i, min(i + size, len(rows))) for i in range(0, len(rows), size))
+        logits = forward(tf.constant(rows.take(batch).astype(np.float32)) for batch in batches)
+        return softmax(logits.astype(np.float64), axis=1).astype(np.float32)
+
     # --- the head, solved --------------------------------------------------------------
 
     def _solve(self, state: TrainingState, phase: Phase) -> TrainingState:
         if any(record.phase == phase.name for record in state.history):
             return state  # killed after this was done, and before the next phase began
-        started = time.perf_counter()
-        data = self.data
         features = self.inputs.features(phase)
-        labels = data.labels[data.train_rows]
-        groups = data.groups[data.train_rows]
-        n_views = len(features)
-        flat = features.reshape(n_views * len(labels), -1)
-        labels, groups = np.tile(labels, n_views), np.tile(groups, n_views)
-        weights = self.class_weights[labels]
-        l2 = phase.l2
-        if l2 == "auto":
-            with self.reporter.bar("Choosing the penalty", len(L2_GRID), "strengths") as bar:
-                l2, _ = choose_l2(
-                    flat,
-                    labels,
-                    groups,
-                    n_classes=data.n_classes,
-                    weights=weights,
-                    label_smoothing=phase.label_smoothing,
-                    seed=self.config.seed,
-                    on_strength=bar.advance,
-                )
-        head = solve_linear_head(
-            flat,
-            labels,
-            n_classes=data.n_classes,
-            l2=l2,
-            weights=weights,
-            label_smoothing=phase.label_smoothing,
+        validation = self.inputs.validation_features(phase)
+        started = time.perf_counter()
+        solved = solve_head(
+            features,
+            self.data,
+            phase,
+            class_weights=self.class_weights,
+            seed=self.config.seed,
+            reporter=self.reporter,
         )
-        self.classifier.set_linear_head(head)
-        logits = head.logits(flat)
-        loss = -np.mean(weights * log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
+        self.classifier.set_linear_head(solved.head)
         record = self._record(
             state,
             phase,
             epoch=1,
-            logits=head.logits(self.inputs.validation_features(phase)),
-            train_loss=float(loss),
-            train_accuracy=float((logits.argmax(axis=1) == labels).mean()),
+            logits=solved.head.logits(validation),
+            train_loss=solved.train_loss,
+            train_accuracy=solved.train_accuracy,
             learning_rate=0.0,
             started=started,
         )
         self.reporter.message(
-            f"Phase '{phase.name}': linear head solved, L2 {l2:.2g}; validation log-loss "
-            f"{record.validation_log_loss:.3g}, accuracy {record.validation_accuracy:.1%}"
+            f"Phase '{phase.name}': linear head solved, L2 {solved.head.l2:.2g}; validation "
+            f"log-loss {record.validation_log_loss:.3g}, accuracy {record.validation_accuracy:.1%}"
         )
         state = replace(state, history=(*state.history, record))
         return self._keep_if_best(state, record)
@@ -341,6 +364,16 @@ class PhaseTrainer:
                     raise Interrupted(signal_number)
         return state
 
+    def _say_estimate(self, phases: Sequence[Phase], passes: Sequence[ViewPass]) -> None:
+        """Tell what is ahead, and keep what was told beside what then happens."""
+        seconds, n_looks, disk_bytes = measure_looks(
+            self.data.pictures, passes, self.hardware.extraction_batch
+        )
+        ahead = estimate_phases(phases, self.classifier, self.data, self.config, self.inputs)
+        estimate = Estimate(seconds, ahead, n_looks, disk_bytes)
+        self.decisions.record("estimate", estimate.to_dict())
+        self.reporter.message(estimate.describe())
+
     # --- records -----------------------------------------------------------------------
 
     def _record(
@@ -393,24 +426,8 @@ class PhaseTrainer:
         n_steps: int,
         state: TrainingState,
     ) -> None:
-        n_parameters = sum(int(np.prod(v.shape)) for v in variables)
-        blocks = self.classifier.backbone.blocks
-        if phase.unfreeze == 0:
-            what = "head"
-        elif phase.unfreeze == "all":
-            what = f"head and all {len(blocks)} blocks"
-        else:
-            names = ", ".join(block.name for block in blocks[-phase.unfreeze :])
-            plural = "block" if phase.unfreeze == 1 else "blocks"
-            what = f"head and the top {plural} {names} (of {len(blocks)})"
-        lowest = phase.learning_rate * phase.layer_decay ** (
-            len(blocks) if phase.unfreeze == "all" else phase.unfreeze
-        )
-        rates = f"{phase.learning_rate:g}" + (
-            f" (lowest block {lowest:.2g})" if lowest != phase.learning_rate else ""
-        )
         self.reporter.message(
-            f"Phase '{phase.name}': {what} ({n_parameters:,} parameters), learning rate {rates}, "
-            f"{phase.schedule}, up to {phase.epochs} epochs of {n_steps} steps of "
-            f"{state.batch_size} pictures; {decision.describe()}; {self.hardware.describe()}"
+            f"{describe_phase(phase, self.classifier, variables)}, up to {phase.epochs} epochs of "
+            f"{n_steps} steps of {state.batch_size} pictures; {decision.describe()}; "
+            f"{self.hardware.describe()}"
         )

@@ -1,0 +1,21 @@
+"""Every test run has a cache of its own: what a user's cache holds must not decide a test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    before = os.environ.get("TL_APP_CACHE")
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["TL_APP_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["TL_APP_CACHE"]
+    else:
+        os.environ["TL_APP_CACHE"] = before

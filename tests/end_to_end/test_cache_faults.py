@@ -1,0 +1,209 @@
+"""The feature cache under real faults: full, closed, damaged, shared, killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.end_to_end.photos import TRAIN_FAST, draw, tl_app
+from tl_app.cli.main import main
+from tl_app.run import RunFolder
+
+pytestmark = pytest.mark.slow
+
+
+def predictions(name: str, workplace: Path) -> np.ndarray:
+    """Of all sides of a run."""
+    run = RunFolder.open(name, workplace)
+    return np.concatenate(
+        [run.read_predictions(side).probabilities for side in ("train", "validation", "test")]
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workplace with an undisturbed run and a cache of its own."""
+    workplace = tmp_path_factory.mktemp("faults")
+    done = train(photos, workplace, "whole")
+    assert done.returncode == 0, done.stderr
+    return workplace
+
+
+def train(photos: Path, workplace: Path, name: str, **env: str) -> subprocess.CompletedProcess[str]:
+    cache = {"TL_APP_CACHE": str(workplace / "cache"), **env}
+    return tl_app("train", photos, "--name", name, *TRAIN_FAST, cwd=workplace, env=cache)
+
+
+def in_own_mounts(script: str, workplace: Path, photos: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script that mounts what it needs, with cache, photos and output as arguments."""
+    cache = workplace / "cache"
+    cache.mkdir()
+    prefix = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
+    return subprocess.run(
+        [*prefix, sys.executable, "-c", script, str(cache), str(photos), str(workplace)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+FULL_CACHE = """
+import os, subprocess, sys
+cache, photos, output = sys.argv[1:4]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", cache], check=True)
+os.environ["TL_APP_CACHE"] = cache
+command = [sys.executable, "-m", "tl_app", "train"]
+first = subprocess.run([*command, photos, "--output", output, "--name", "full",
+                        "--image-size", "64"], stderr=subprocess.PIPE, text=True)
+print(first.stderr, "CODE", first.returncode, file=sys.stderr)
+left = [name for _, _, names in os.walk(cache) for name in names if name.startswith(".")]
+print("PARTIAL", left, file=sys.stderr)
+subprocess.run(["mount", "-o", "remount,size=300m", cache], check=True)
+second = subprocess.run([*command, "--resume", "full", "--output", output])
+print("RESUMED", second.returncode, file=sys.stderr)
+subprocess.run(["umount", cache], check=True)
+"""
+
+
+def test_a_full_disk_under_the_cache_is_told_and_the_run_goes_on_with_space(photos, tmp_path):
+    """The cache is on a file system of its own, too."""
+    done = in_own_mounts(FULL_CACHE, tmp_path, photos)
+    assert "The disk is full" in done.stderr, done.stderr
+    assert "tl-app cache prune" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "CODE 1" in done.stderr
+    assert "PARTIAL []" in done.stderr
+    assert "RESUMED 0" in done.stderr, done.stderr
+
+
+CLOSED_CACHE = """
+import os, subprocess, sys
+cache, photos, output = sys.argv[1:4]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", cache], check=True)
+os.environ["TL_APP_CACHE"] = cache
+command = [sys.executable, "-m", "tl_app", "train", photos, "--output", output, "--name", "closed"]
+done = subprocess.run([*command, "--image-size", "64", "--set", "phases.1.epochs=2"])
+subprocess.run(["umount", cache], check=True)
+sys.exit(done.returncode)
+"""
+
+
+def test_a_closed_cache_folder_is_told_and_done_without(photos, tmp_path):
+    done = in_own_mounts(CLOSED_CACHE, tmp_path, photos)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"{tmp_path / 'cache' / 'features'} cannot be written" in " ".join(done.stderr.split())
+    assert "TL_APP_CACHE" in done.stderr
+    assert list((tmp_path / "models" / ".features").rglob("*.rows.npy"))
+
+
+def test_a_damaged_cache_is_mended_in_silence(photos, whole):
+    """Every file of it is cut short or filled with noise: the next run ends the same."""
+    store = whole / "cache" / "features"
+    files = [path for path in store.rglob("*") if path.is_file() and path.name != "lock"]
+    assert len(files) > 10
+    for i, path in enumerate(sorted(files)):
+        content = path.read_bytes()
+        path.write_bytes(os.urandom(len(content)) if i % 2 else content[: len(content) // 2])
+    done = train(photos, whole, "mended")
+    assert done.returncode == 0, done.stderr
+    assert "Computing features" in done.stderr
+    np.testing.assert_array_equal(predictions("whole", whole), predictions("mended", whole))
+    again = train(photos, whole, "again")
+    assert "Computing features" not in again.stderr
+    np.testing.assert_array_equal(predictions("whole", whole), predictions("again", whole))
+
+
+def test_two_runs_at_once_share_the_cache(photos, whole):
+    cache = whole / "shared"
+    command = [sys.executable, "-m", "tl_app", "train", str(photos), *TRAIN_FAST]
+    runs = [
+        subprocess.Popen(
+            [*command, "--name", name],
+            cwd=whole,
+            env={**os.environ, "TL_APP_CACHE": str(cache)},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for name in ("left", "right")
+    ]
+    for run in runs:
+        _, log = run.communicate(timeout=300)
+        assert run.returncode == 0, log
+    for name in ("left", "right"):
+        np.testing.assert_array_equal(predictions("whole", whole), predictions(name, whole))
+    for table in (cache / "features" / "features").iterdir():
+        keys = [bytes(k) for path in table.glob("*.index.npy") for k in np.load(path)["key"]]
+        assert max(Counter(keys).values()) == 1
+
+
+SMALL_CHUNKS = """
+import sys
+from tl_app.features import table
+table.CHUNK_BYTES = 20_000
+from tl_app.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_kill_9_while_features_are_computed_loses_nothing(photos, whole):
+    cache = whole / "killed-cache"
+    environment = {**os.environ, "TL_APP_CACHE": str(cache)}
+    arguments = ["train", str(photos), "--name", "killed", *TRAIN_FAST]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SMALL_CHUNKS, *arguments],
+        cwd=whole,
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    tables = cache / "features" / "features"
+    deadline = time.monotonic() + 120
+    while len(list(tables.glob("*/*.index.npy"))) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    state = json.loads((whole / "models" / "killed" / "run.json").read_text())
+    assert state["status"] == "training"
+    done = tl_app("train", "--resume", "killed", cwd=whole, env={"TL_APP_CACHE": str(cache)})
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(predictions("whole", whole), predictions("killed", whole))
+
+
+def test_a_picture_replaced_after_the_scan_is_told(tmp_path, capfd, monkeypatch):
+    import tl_app.app.training as training
+
+    photos = tmp_path / "photos"
+    for kind in range(2):
+        (photos / f"class{kind}").mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(draw(kind, i)).save(photos / f"class{kind}" / f"{i}.png")
+    make_split = training.make_split
+
+    def replacing(*args, **kwargs):
+        dataset, split = make_split(*args, **kwargs)
+        row = int(split.indices("train")[0])
+        Image.fromarray(draw(2, 0)).save(photos / dataset.examples[row].path)
+        return dataset, split
+
+    monkeypatch.setattr(training, "make_split", replacing)
+    code = main(["train", str(photos), "--output", str(tmp_path / "out"), "--image-size", "64"])
+    text = capfd.readouterr().err
+    assert code == 3, text
+    assert "It is not the file that it was" in text
+    assert "photos/class" in text
+    assert "Traceback" not in text

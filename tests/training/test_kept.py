@@ -1,0 +1,233 @@
+"""Kept activations: the same training as through the whole network, for a fraction of the work."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.training.small_model import (
+    ArrayPictures,
+    all_weights,
+    build_trainer,
+    head_phase,
+    tune_phase,
+)
+from tl_app.config import Augmentation
+from tl_app.errors import RunError
+from tl_app.features.pictures import PICTURE_SCALE
+from tl_app.features.store import FeatureStore
+from tl_app.progress import SilentReporter
+from tl_app.run import RunFolder
+from tl_app.training import decisions as decisions_module
+from tl_app.training.decisions import Decisions, PhaseDecision
+
+PLAIN = Augmentation(flip_horizontal=False)
+
+
+def make(folder: RunFolder, *phases: Any, **settings: Any) -> Any:
+    """A trainer; Any, since tests reach into it."""
+    return build_trainer(folder, *phases, **settings)
+
+
+def assert_same(left: list[np.ndarray], right: list[np.ndarray]) -> None:
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_kept_activations_equal_the_full_network_bit_for_bit(tmp_path):
+    """TensorFlow's own graph, float32, the plain view and the same batches: no bit differs."""
+    plain = tune_phase(augmentation=PLAIN, views=1)
+    exact = {"engine": "tensorflow", "kept_dtype": "float32"}
+    kept = make(RunFolder.create(tmp_path, "kept"), head_phase(), plain, **exact)
+    # The other runs through the whole network with only the top blocks trainable.
+    streaming = RunFolder.create(tmp_path, "full")
+    Decisions(streaming).record("phase tune", asdict(PhaseDecision("streamed", "float32", 1, 0)))
+    full = make(streaming, head_phase(), plain, **exact)
+    histories = []
+    for trainer in (kept, full):
+        trainer.checkpoints.restore_best = lambda *_: None  # the end of descent, whatever won
+        histories.append([replace(r, seconds=0) for r in trainer.run().history])
+    assert Decisions(kept.folder).read()["phase tune"]["source"] == "kept"
+    assert len(full.data.pictures.loaded) > len(kept.data.pictures.loaded)
+    assert histories[0] == histories[1]
+    assert_same(all_weights(kept), all_weights(full))
+
+
+@pytest.mark.parametrize("engine", ["folded", "litert"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_faster_engines_and_half_floats_change_little(tmp_path, engine, dtype):
+    """Measured: losses differ by less than 1e-5 with float32, and than 1e-3 with float16."""
+    plain = tune_phase(augmentation=PLAIN, views=1)
+    losses: list[np.ndarray] = []
+    for name, kept_dtype in (("tensorflow", "float32"), (engine, dtype)):
+        trainer = make(
+            RunFolder.create(tmp_path, f"{name}-{kept_dtype}-{len(losses)}"),
+            head_phase(),
+            plain,
+            engine=name,
+            kept_dtype=kept_dtype,
+        )
+        state = trainer.run()
+        losses.append(
+            np.array([(r.train_loss, r.validation_log_loss) for r in state.history], dtype=float)
+        )
+    bound = 1e-5 if dtype == "float32" else 1e-3
+    np.testing.assert_allclose(losses[0], losses[1], rtol=bound)
+    assert not np.array_equal(losses[0], losses[1])
+
+
+def test_what_was_kept_is_not_computed_again(tmp_path):
+    """Another seed, another head and a second run at the same settings load no picture."""
+    store = FeatureStore(tmp_path / "store")
+    first = make(RunFolder.create(tmp_path, "first"), head_phase(), tune_phase(), store=store)
+    first.run()
+    assert first.data.pictures.loaded
+    for name, settings in (
+        ("again", {}),
+        ("seed", {"seed": 5}),
+        ("head", {"head_hidden_units": (4,)}),
+    ):
+        trainer = make(
+            RunFolder.create(tmp_path, name),
+            head_phase(views=1),
+            tune_phase(epochs=2),
+            store=store,
+            **settings,
+        )
+        trainer.run()
+        assert not trainer.data.pictures.loaded, name
+    assert_same(
+        all_weights(first),
+        all_weights(_run(make(RunFolder.create(tmp_path, "cold"), head_phase(), tune_phase()))),
+    )
+
+
+def _run(trainer):
+    trainer.run()
+    return trainer
+
+
+def test_ten_more_pictures_cost_ten_looks(tmp_path):
+    store = FeatureStore(tmp_path / "store")
+    few = make(RunFolder.create(tmp_path, "few"), head_phase(), store=store)
+    fewer = replace(
+        few.data,
+        pictures=ArrayPictures(few.data.pictures.pictures[:-10]),
+        train_rows=np.arange(14),
+        validation_rows=np.arange(14, 19),
+    )
+    few.data = few.inputs._data = fewer
+    few.run()
+    assert len(set(fewer.pictures.loaded)) == 19
+    more = make(RunFolder.create(tmp_path, "more"), head_phase(), store=store)
+    more.run()
+    assert more.data.pictures.loaded == list(range(19, 29))
+
+
+@pytest.mark.parametrize(("views", "source"), [(2, "kept"), (30, "streamed")])
+def test_more_views_than_epochs_would_use_are_not_kept(folder, views, source):
+    trainer = make(folder, tune_phase(views=views))
+    decision = trainer.inputs.decide(trainer.config.phases[0])
+    assert decision.source == source
+    other = "streaming" if source == "kept" else "keeping"
+    assert re.search(rf"\(about .* s; {other}.*: .* s\)", decision.describe())
+
+
+def test_what_the_disk_cannot_hold_is_streamed(folder, monkeypatch):
+    usage = type(shutil.disk_usage("/"))(10**9, 10**9, 1000)
+    monkeypatch.setattr(decisions_module.shutil, "disk_usage", lambda _: usage)
+    trainer = make(folder, tune_phase())
+    assert trainer.inputs.decide(trainer.config.phases[0]).source == "streamed"
+
+
+def test_the_estimate_is_told_before_the_run_and_kept_beside_what_happened(folder):
+    class Listener(SilentReporter):
+        def __init__(self):
+            super().__init__()
+            self.said = []
+
+        def message(self, text):
+            self.said.append(text)
+
+    reporter = Listener()
+    trainer = make(folder, head_phase(), tune_phase(), reporter=reporter)
+    before = all_weights(trainer)
+    trainer.prepare()
+    assert_same(before, all_weights(trainer))  # measuring trains nothing
+    [told] = [text for text in reporter.said if text.startswith("Ahead")]
+    assert "(71 looks at pictures), head " in told
+    assert ", tune " in told
+    assert " of disk" in told
+    estimate = trainer.decisions.read()["estimate"]
+    assert estimate["n_looks"] == 29 + 2 * 21
+    assert set(estimate["phases"]) == {"head", "tune"}
+    on_disk = sum(path.stat().st_size for path in (folder.path / "store").rglob("*.rows.npy"))
+    assert estimate["disk_bytes"] == pytest.approx(on_disk, rel=0.2)
+
+
+def test_training_side_predictions_from_what_was_kept(folder):
+    trainer = make(folder, head_phase(), tune_phase())
+    trainer.run()
+    kept = trainer.predict_training_side()
+    pictures = trainer.data.pictures.pictures[trainer.data.train_rows] / PICTURE_SCALE
+    whole = trainer.classifier.probabilities()(pictures.astype(np.float32), training=False)
+    # The boundary was kept in half floats.
+    np.testing.assert_allclose(kept, whole, atol=5e-3)
+
+
+def test_no_training_side_predictions_where_nothing_was_kept(folder):
+    trainer = make(folder, head_phase(), tune_phase(unfreeze="all"))
+    trainer.run()
+    assert trainer.predict_training_side() is None
+
+
+def test_activations_below_changed_weights_are_not_taken_from_before(folder):
+    """The head is solved, blocks below it change, the head is solved again."""
+    trainer = make(
+        folder,
+        head_phase(),
+        tune_phase(learning_rate=1e-3, layer_decay=1.0),
+        head_phase(name="again"),
+    )
+    # Whatever wins on validation: the second head must see the changed blocks.
+    trainer.checkpoints.restore_best = lambda *_: None
+    seen = []
+    features = trainer.inputs.features
+
+    def spy(phase):
+        seen.append(features(phase))
+        return seen[-1]
+
+    trainer.inputs.features = spy
+    trainer.run()
+    assert np.abs(seen[0] - seen[1]).max() > 1e-4
+    pictures = trainer.data.pictures.pictures[trainer.data.train_rows] / PICTURE_SCALE
+    below = trainer.classifier.below(0)
+    np.testing.assert_allclose(seen[1][0], below(pictures.astype(np.float32)), rtol=1e-4, atol=1e-5)
+
+
+def test_activations_too_large_for_float16_are_kept_as_float32(folder):
+    store = FeatureStore(folder.path / "store")
+    for _ in range(2):  # the second trainer knows from the start
+        trainer = make(folder, head_phase(), tune_phase(), store=store)
+        bn = trainer.classifier.backbone.model.get_layer("block0_bn")
+        bn.gamma.assign(np.full(6, 1e6))
+        trainer.run()
+        rows = trainer.inputs.plain_activations(2)
+        assert rows is not None
+        assert rows.dtype == np.float32
+        assert np.abs(rows.all()).max() > 65_504
+
+
+def test_values_that_are_no_numbers_are_an_error_that_says_what_to_do(folder):
+    trainer = make(folder, head_phase(), tune_phase(), engine="tensorflow")
+    bn = trainer.classifier.backbone.model.get_layer("block2_bn")
+    bn.gamma.assign(np.full(6, np.inf))
+    with pytest.raises(RunError, match="no numbers") as caught:
+        trainer.run()
+    assert "engine=tensorflow" in str(caught.value.next_step)

@@ -1,0 +1,146 @@
+"""Pictures as the frozen part sees them, decoded from files or kept from an earlier look.
+
+They are fixed-point numbers, 1/256 of a level apart: whole levels would move the features by
+some per cent against what the files give, and floats would take twice the space. Large
+photographs are kept when they are first decoded, since decoding them costs more than all else;
+small ones are decoded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tl_app.features.keys import pictures_key
+from tl_app.features.store import FeatureStore
+from tl_app.features.table import Table
+from tl_app.inputs.ahead import run_ahead
+from tl_app.inputs.pictures import load_picture
+from tl_app.progress import Reporter
+from tl_app.records import Example, Preprocessing
+
+PICTURE_SCALE = 256
+"""Steps of a picture's fixed-point numbers in one level of 0..255."""
+
+LARGE_PIXELS = 1_000_000
+"""Pictures with more are kept resized when they are first decoded."""
+
+
+class Pictures(Protocol):
+    """Pictures by position.
+
+    Attributes:
+        keys: 32 bytes each, the hash of the pixels before they were resized.
+        size_px: side S.
+        key: what decides the picture besides its pixels, as plain JSON values.
+    """
+
+    @property
+    def keys(self) -> Sequence[bytes]: ...
+
+    @property
+    def size_px(self) -> int: ...
+
+    @property
+    def key(self) -> Mapping[str, Any]: ...
+
+    def load(self, position: int) -> np.ndarray:
+        """uint16, shape (S, S, 3): levels times PICTURE_SCALE. Thread-safe."""
+
+    def keep(self, positions: Sequence[int], reporter: Reporter) -> None:
+        """Make later calls of `load` cheap, for who looks at the pictures every epoch."""
+
+
+def to_fixed_point(pixels: np.ndarray) -> np.ndarray:
+    """float32 in 0..255 to uint16, PICTURE_SCALE steps a level."""
+    return np.rint(pixels * PICTURE_SCALE).astype(np.uint16)
+
+
+def to_pixels(fixed_point: np.ndarray) -> np.ndarray:
+    """uint16 to float32 in 0..255; exact, since the scale is a power of two."""
+    return fixed_point.astype(np.float32) * np.float32(1 / PICTURE_SCALE)
+
+
+def pictures_table(store: FeatureStore, preprocessing: Preprocessing, bits: int) -> Table:
+    """The table of kept pictures that were `bits` deep."""
+    size = preprocessing.image_size_px
+    return store.table("pictures", pictures_key(preprocessing, [bits]), (size, size, 3), np.uint16)
+
+
+class FilePictures:
+    """Pictures of a data set, from its files or the store.
+
+    Args:
+        root: folder that the examples' paths are relative to.
+        examples: what the scan found of each.
+        preprocessing: how a file becomes a picture.
+        store: may hold some of them already.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        examples: Sequence[Example],
+        preprocessing: Preprocessing,
+        store: FeatureStore,
+    ) -> None:
+        self.keys = tuple(bytes.fromhex(example.pixel_hash) for example in examples)
+        self.size_px = preprocessing.image_size_px
+        self.key = pictures_key(preprocessing, [example.bits for example in examples])
+        self._root = root
+        self._examples = tuple(examples)
+        self._preprocessing = preprocessing
+        self._tables = {
+            bits: pictures_table(store, preprocessing, bits)
+            for bits in sorted({example.bits for example in examples})
+        }
+        self._kept: dict[int, np.ndarray] = {}
+        self._look()
+
+    def load(self, position: int) -> np.ndarray:
+        """As `Pictures.load`.
+
+        Raises:
+            DataError: the file is gone, or is not what it was when it was scanned.
+        """
+        kept = self._kept.get(position)
+        return self._decode(position) if kept is None else np.array(kept)
+
+    def keep(self, positions: Sequence[int], reporter: Reporter) -> None:
+        """Decode what is not kept yet, for phases that look at the pictures every epoch.
+
+        Raises:
+            DataError: as `load`.
+            StorageError: the disk is full.
+        """
+        todo = [position for position in positions if position not in self._kept]
+        if not todo:
+            return
+        with reporter.bar("Keeping resized pictures", len(todo), "images") as bar:
+            pictures = run_ahead(todo, self._decode, n_ahead=64)
+            for position, picture in zip(todo, pictures, strict=True):
+                table = self._tables[self._examples[position].bits]
+                table.add([self.keys[position]], picture[None])
+                bar.advance()
+        for table in self._tables.values():
+            table.flush()
+        self._look()
+
+    def _look(self) -> None:
+        """Find the pictures that the store holds."""
+        for bits, table in self._tables.items():
+            mine = [i for i, example in enumerate(self._examples) if example.bits == bits]
+            absent = table.missing([self.keys[i] for i in mine])
+            here = [i for i, gone in zip(mine, absent, strict=True) if not gone]
+            rows = table.rows([self.keys[i] for i in here])
+            for i, source, row in zip(here, rows.source_of, rows.row_of, strict=True):
+                self._kept[i] = rows.sources[source][row]
+
+    def _decode(self, position: int) -> np.ndarray:
+        example = self._examples[position]
+        path = self._root / example.path
+        picture = load_picture(path, self._preprocessing, file_hash=example.file_hash)
+        return to_fixed_point(picture.numpy())

@@ -1,0 +1,211 @@
+"""What a run is about to take, told before it begins: measured on a few pictures, then added up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from threadpoolctl import threadpool_limits
+
+from tl_app.config import Config, Phase
+from tl_app.engines.base import Engine
+from tl_app.environment import usable_cores
+from tl_app.features.extract import ViewPass, loader
+from tl_app.features.pictures import Pictures
+from tl_app.heads.linear import L2_GRID
+from tl_app.inputs.ahead import run_ahead
+from tl_app.training.batches import steps_per_epoch
+from tl_app.training.classifier import Classifier
+from tl_app.training.phase_inputs import PhaseInputs, TrainingData
+from tl_app.units import bytes_text, duration_text
+
+N_PROBE = 32
+"""Pictures that the frozen part is timed with."""
+
+TRACE_SECONDS = 1.5
+"""A phase of gradient descent begins with tracing its step."""
+
+STEP_SECONDS = 0.004
+"""Of a step besides its arithmetic: gathering the batch, updating the weights."""
+
+FOLD_EVALUATIONS, FINAL_EVALUATIONS = 20, 60
+"""Of the loss and its gradient: for one strength on one fold, which starts from the strength
+before, and for the head itself; counted on photographs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds ahead, and bytes on disk.
+
+    Attributes:
+        features: for what the frozen part has still to say.
+        phases: name of a phase -> at most so many seconds, early stopping aside.
+        n_looks: pictures times views that are still to be looked at.
+        disk_bytes: that kept features will take.
+    """
+
+    features: float
+    phases: Mapping[str, float]
+    n_looks: int
+    disk_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "features": round(self.features, 2),
+            "phases": {name: round(seconds, 2) for name, seconds in self.phases.items()},
+            "n_looks": self.n_looks,
+            "disk_bytes": self.disk_bytes,
+        }
+
+    def describe(self) -> str:
+        """One line for people."""
+        parts = [
+            f"features {duration_text(self.features)} ({self.n_looks:,} looks at pictures)"
+            if self.n_looks
+            else "features are all here"
+        ]
+        parts += [f"{name} {duration_text(seconds)}" for name, seconds in self.phases.items()]
+        if self.n_looks:
+            parts.append(f"{bytes_text(self.disk_bytes)} of disk")
+        return "Ahead, at most: " + ", ".join(parts)
+
+
+def measure_looks(
+    pictures: Pictures, passes: Sequence[ViewPass], batch_size: int
+) -> tuple[float, int, int]:
+    """How long `extract` will take.
+
+    Args:
+        pictures: where they come from.
+        passes: what is wanted of them; engines are built here if they are not yet.
+        batch_size: pictures that an engine is given at once.
+
+    Returns:
+        Seconds, looks, and bytes on disk.
+    """
+    n_todo = [one.look(pictures.keys) for one in passes]
+    positions = sorted(set().union(*(one.todo for one in passes)))
+    if not positions:
+        return 0.0, 0, 0
+    load = loader(pictures, passes)
+    probe = positions[:: max(1, len(positions) // N_PROBE)][:N_PROBE]
+    load(probe[0])  # the first call traces
+    started = time.perf_counter()
+    looks = list(run_ahead(probe, load, n_ahead=len(probe)))
+    seconds = (time.perf_counter() - started) / len(probe) * len(positions)
+    for number, (one, n) in enumerate(zip(passes, n_todo, strict=True)):
+        mine = [p for _, found in looks if (p := found[number]) is not None][:batch_size]
+        if mine:
+            seconds += n * _engine_seconds(one.engine(), np.stack(mine))
+    disk_bytes = sum(
+        n * table.row_bytes for one, n in zip(passes, n_todo, strict=True) for table in one.tables
+    )
+    return seconds, sum(n_todo), disk_bytes
+
+
+def _engine_seconds(engine: Engine, batch: np.ndarray) -> float:
+    """A picture, after a first call that may trace."""
+    engine(batch)
+    return _median_seconds(lambda: engine(batch)) / len(batch)
+
+
+def estimate_solving(n_examples: int, n_features: int, n_classes: int, *, choose: bool) -> float:
+    """Seconds to solve a linear head, with or without the choice of its penalty."""
+    random = np.random.default_rng(0)
+    values = random.normal(size=(n_examples, min(n_features, max(n_examples, 1))))
+    kernel = random.normal(size=(values.shape[1], n_classes))
+
+    def evaluate() -> None:
+        logits = values @ kernel
+        values.T @ (np.exp(logits - logits.max(axis=1, keepdims=True)))
+
+    with threadpool_limits(1, "blas"):
+        seconds = _median_seconds(evaluate)
+    n_folds = 3 if n_examples > 1000 else 5
+    rounds = -(-n_folds // usable_cores()) * (n_folds - 1) / n_folds
+    n_evaluations = FINAL_EVALUATIONS
+    if choose:
+        n_evaluations += round(len(L2_GRID) * rounds * FOLD_EVALUATIONS)
+    return seconds * n_evaluations
+
+
+def estimate_descent(
+    above: Callable,
+    variables: Sequence[Any],
+    boundary: tuple[int, ...],
+    *,
+    phase: Phase,
+    batch_size: int,
+    n_steps: int,
+    n_validation: int,
+) -> float:
+    """Seconds of a phase that descends on kept activations, all its epochs.
+
+    The step is taken on nothing and changes nothing.
+    """
+
+    def seconds_of(n: int) -> float:
+        batch = tf.zeros((n, *boundary))
+
+        def step() -> None:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(above(batch, False))
+            tape.gradient(loss, [variable.value for variable in variables])
+
+        step()
+        return _median_seconds(step)
+
+    # What one picture takes is Python, which a traced step does without.
+    one, whole = seconds_of(1), seconds_of(batch_size)
+    seconds = max(whole - one, 0.0) * batch_size / max(batch_size - 1, 1) + STEP_SECONDS
+    steps = n_steps + n_validation / batch_size / 3
+    return TRACE_SECONDS + phase.epochs * steps * seconds
+
+
+def estimate_phases(
+    phases: Sequence[Phase],
+    classifier: Classifier,
+    data: TrainingData,
+    config: Config,
+    inputs: PhaseInputs,
+) -> dict[str, float]:
+    """Name -> at most so many seconds. Phases that stream are left out: their bar tells."""
+    n_train = len(data.train_rows)
+    found = {}
+    for phase in phases:
+        if config.solver(phase) == "lbfgs":
+            n_views = 1 + (phase.views if phase.augmentation.changes_pictures else 0)
+            found[phase.name] = estimate_solving(
+                n_views * n_train,
+                classifier.head.input.shape[-1],
+                data.n_classes,
+                choose=phase.l2 == "auto",
+            )
+            continue
+        below = classifier.below(phase.unfreeze)
+        if below is None or inputs.decide(phase).source == "streamed":
+            continue
+        found[phase.name] = estimate_descent(
+            classifier.above(phase.unfreeze),
+            classifier.trainable(phase.unfreeze, phase.layer_decay)[0],
+            tuple(below.output.shape[1:]),
+            phase=phase,
+            batch_size=config.batch_size,
+            n_steps=steps_per_epoch(n_train, config.batch_size),
+            n_validation=len(data.validation_rows),
+        )
+    return found
+
+
+def _median_seconds(work: Callable[[], object], *, repeats: int = 3) -> float:
+    found = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return median(found)
