@@ -83,3 +83,15 @@ def tl_app_json(*arguments: object, cwd: Path) -> dict[str, Any]:
     done = tl_app(*arguments, "--json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def in_own_mounts(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a script that may mount what it likes; nobody else sees it."""
+    prefix = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
+    return subprocess.run(
+        [*prefix, sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.photos import TRAIN_FAST, draw, tl_app
+from tests.end_to_end.photos import TRAIN_FAST, draw, in_own_mounts, tl_app
 from tl_app.cli.main import main
 from tl_app.run import RunFolder
 
@@ -44,18 +44,10 @@ def train(photos: Path, workplace: Path, name: str, **env: str) -> subprocess.Co
     return tl_app("train", photos, "--name", name, *TRAIN_FAST, cwd=workplace, env=cache)
 
 
-def in_own_mounts(script: str, workplace: Path, photos: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script that mounts what it needs, with cache, photos and output as arguments."""
-    cache = workplace / "cache"
-    cache.mkdir()
-    prefix = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
-    return subprocess.run(
-        [*prefix, sys.executable, "-c", script, str(cache), str(photos), str(workplace)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+def made(folder: Path) -> Path:
+    """The folder, which is there now."""
+    folder.mkdir()
+    return folder
 
 
 FULL_CACHE = """
@@ -78,7 +70,7 @@ subprocess.run(["umount", cache], check=True)
 
 def test_a_full_disk_under_the_cache_is_told_and_the_run_goes_on_with_space(photos, tmp_path):
     """The cache is on a file system of its own, too."""
-    done = in_own_mounts(FULL_CACHE, tmp_path, photos)
+    done = in_own_mounts(FULL_CACHE, made(tmp_path / "cache"), photos, tmp_path)
     assert "The disk is full" in done.stderr, done.stderr
     assert "tl-app cache prune" in done.stderr
     assert "Traceback" not in done.stderr
@@ -100,7 +92,7 @@ sys.exit(done.returncode)
 
 
 def test_a_closed_cache_folder_is_told_and_done_without(photos, tmp_path):
-    done = in_own_mounts(CLOSED_CACHE, tmp_path, photos)
+    done = in_own_mounts(CLOSED_CACHE, made(tmp_path / "cache"), photos, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert f"{tmp_path / 'cache' / 'features'} cannot be written" in " ".join(done.stderr.split())

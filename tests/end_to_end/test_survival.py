@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.end_to_end.photos import tl_app
+from tests.end_to_end.photos import in_own_mounts, tl_app
 from tl_app.run import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -156,14 +155,7 @@ subprocess.run(["umount", place], check=True)
 
 @pytest.mark.parametrize("size", ["8k", "600k", "20m"])
 def test_a_full_disk_is_one_message_and_the_run_goes_on_with_space(photos, tmp_path, size):
-    prefix = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
-    done = subprocess.run(
-        [*prefix, sys.executable, "-c", FULL_DISK, str(tmp_path), str(photos), size],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = in_own_mounts(FULL_DISK, tmp_path, photos, size)
     assert "The disk is full" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("1\n") or "\n1\n" in done.stderr

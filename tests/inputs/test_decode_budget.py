@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.inputs.makers import gif, noise, save
-from tl_app.inputs import files, inspect, pictures
+from tl_app.inputs import ahead, files, inspect, pictures
 from tl_app.inputs.decode_budget import DECODING, DecodeBudget
 from tl_app.inputs.files import read_picture_file
 from tl_app.inputs.inspect import inspect_file
@@ -181,7 +181,7 @@ def test_training_keeps_the_budget(tmp_path, monkeypatch, total):
     to_picture = watched(watch, pictures.traced_preprocess(preprocessing), 600)
     monkeypatch.setattr(pictures, "traced_preprocess", lambda _: to_picture)
     monkeypatch.setattr(pictures, "DECODING", DecodeBudget(total))
-    monkeypatch.setattr(pictures, "MAX_THREADS", 4)
+    monkeypatch.setattr(ahead, "MAX_THREADS", 4)
     assert sum(len(batch) for batch in iterate_pictures(paths, preprocessing, 4)) == 8
     assert max(len(sizes) for sizes in watch.seen) == total // 600
 

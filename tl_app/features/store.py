@@ -186,7 +186,9 @@ def _unwritable(root: Path) -> str | None:
     probe = root / f".probe-{os.getpid()}"
     try:
         with storage_errors(root):
-            root.mkdir(parents=True, exist_ok=True)
+            root.parent.mkdir(parents=True, exist_ok=True)
+            # Small copies of pictures may lie there: they are this user's alone.
+            root.mkdir(mode=0o700, exist_ok=True)
             probe.touch()
             probe.unlink()
     except StorageError as error:

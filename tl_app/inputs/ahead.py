@@ -21,7 +21,6 @@ def run_ahead(
     work: Callable[[Item], Result],
     *,
     n_ahead: int,
-    n_threads: int = MAX_THREADS,
 ) -> Iterator[Result]:
     """`work` of each item, in order, computed by threads.
 
@@ -29,11 +28,10 @@ def run_ahead(
         items: what to work on.
         work: thread-safe; what it raises is raised here when its turn comes.
         n_ahead: most results that are held or under way; bounds the memory.
-        n_threads: how many work at once.
     """
     waiting: deque[Future[Result]] = deque()
     remaining = iter(items)
-    with ThreadPoolExecutor(n_threads, thread_name_prefix="ahead") as pool:
+    with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="ahead") as pool:
         try:
             while True:
                 for item in islice(remaining, n_ahead - len(waiting)):

@@ -29,7 +29,7 @@ VERDICT_WORDS = {
 STAGES = {
     "read": "look at every file",
     "load": "load the backbone",
-    "prepare": "decode and keep the pictures",
+    "features": "run the frozen backbone",
     "train": "train",
     "save": "save the model",
     "predict": "predict from the files",
@@ -116,6 +116,7 @@ def reproduce(contents: ReportContents) -> Fragment:
     facts = [
         ("Seed", str(contents.config.get("seed", "not recorded"))),
         ("Device and precision", _device_text(contents)),
+        ("Engine of the frozen part", _engine_text(decisions)),
         ("Backbone", str(backbone.get("name") or contents.config.get("backbone", "unknown"))),
         ("Weights, SHA-256", str(backbone.get("weights_sha256") or "not recorded")),
         ("Data, SHA-256", dataset_fingerprint(contents)),
@@ -155,6 +156,15 @@ def _device_text(contents: ReportContents) -> str:
     if machine.get("cpu"):
         parts.append(f"{machine['cpu']}, {machine.get('cores', '?')} cores")
     return "; ".join(parts)
+
+
+def _engine_text(decisions: Mapping[str, Any]) -> str:
+    """Its name, and how fast each engine was that was tried."""
+    engine = _mapping(decisions.get("engine"))
+    speeds = _mapping(engine.get("images_per_second"))
+    words = [f"{name} {speed:.0f}" for name, speed in speeds.items()]
+    name = str(engine.get("name") or "not recorded")
+    return f"{name} (pictures a second when tried: {', '.join(words)})" if words else name
 
 
 def _system_text(environment: Mapping[str, Any]) -> str:
