@@ -213,7 +213,7 @@ def default_phases() -> tuple[Phase, ...]:
             epochs=5,
             learning_rate=1e-4,
             layer_decay=0.7,
-            views=2,
+            views=1,
             augmentation=Augmentation(flip_horizontal=True, crop_min_area=0.7),
         ),
     )
