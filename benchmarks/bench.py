@@ -56,6 +56,8 @@ QUICK = {"max_pictures": 80, "sizes": [200, 500], "repeats": 1, "extraction_pict
 
 def main() -> int:
     arguments = parse()
+    if arguments.scratch is not None:
+        arguments.scratch.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="tl-app-bench-", dir=arguments.scratch) as scratch:
             bench(arguments, Path(scratch))

@@ -10,6 +10,17 @@ TIMES_FASTER = {"published": 15.0, "repaired": 4.0}
 
 MAX_ACCURACY_LOSS = 0.01
 FIRST_BAR_SECONDS = 8.0
+HEAD_SECONDS = 2.0
+"""To solve the head on some 1,100 pictures, after extraction."""
+
+SECOND_HEAD_SECONDS = 5.0
+"""From the end of the imports of a second training until its head phase begins."""
+
+EXTRACTION_TO_TF_FUNCTION, EXTRACTION_TO_PARTS = 1.4, 0.9
+"""Decoding included: against the same through `tf.function`, and against its parts alone."""
+
+GROWTH_BYTES, GROWTH_SLOPE = 2.5e9, 1.15
+"""Anonymous memory at the largest size; what a picture costs there against before."""
 
 
 def judge(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -19,7 +30,50 @@ def judge(document: dict[str, Any]) -> list[dict[str, Any]]:
     and on few pictures the start of the process is most of the time.
     """
     is_sized = document["settings"]["max_pictures"] is None
-    return [row for one_set in document["sets"] for row in _of_set(one_set, is_sized)]
+    rows = [row for one_set in document["sets"] for row in _of_set(one_set, is_sized)]
+    rows += _of_extraction(document.get("extraction"))
+    return rows + list(_of_growth(document.get("growth") or []))
+
+
+def _row(name: str, wanted: str, measured: str, met: bool | None) -> dict[str, Any]:
+    return {"name": name, "wanted": wanted, "measured": measured, "met": met}
+
+
+def _of_extraction(extraction: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    if extraction is None:
+        return
+    for name, key, wanted in (
+        ("through tf.function", "app_to_tf_function", EXTRACTION_TO_TF_FUNCTION),
+        ("decoding and engine alone, added up", "app_to_decode_then_engine", EXTRACTION_TO_PARTS),
+    ):
+        ratio = extraction[key]
+        yield _row(
+            f"extraction: times as fast as {name}",
+            f"at least {wanted:g}",
+            f"{ratio:.2f}",
+            ratio >= wanted,
+        )
+
+
+def _of_growth(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Judged at 32,000 pictures alone, against what came before."""
+    if len(rows) < 3 or rows[-1]["n_pictures"] < 32_000:
+        return
+    last, before = rows[-1], rows[-2]
+    n_bytes = last["peak_anonymous_bytes"]
+    yield _row(
+        f"growth: anonymous memory at {last['n_pictures']:,} pictures",
+        f"under {GROWTH_BYTES / 1e9:g} GB",
+        f"{n_bytes / 1e9:.2f} GB",
+        n_bytes < GROWTH_BYTES,
+    )
+    ratio = last["seconds_per_picture"] / before["seconds_per_picture"]
+    yield _row(
+        "growth: seconds of one more picture, against the size before",
+        f"at most {GROWTH_SLOPE:g} times",
+        f"{ratio:.2f}",
+        ratio <= GROWTH_SLOPE,
+    )
 
 
 def _of_set(one_set: dict[str, Any], is_sized: bool) -> Iterator[dict[str, Any]]:
@@ -32,6 +86,23 @@ def _of_set(one_set: dict[str, Any], is_sized: bool) -> Iterator[dict[str, Any]]
             "measured": f"{first_bar:.1f} s",
             "met": first_bar < FIRST_BAR_SECONDS,
         }
+    head = one_set["ways"]["tl_app"]["phases"].get("phase head")
+    if head is not None and one_set["n_train"] <= 1200:
+        yield _row(
+            f"{name}: the head solved, after extraction",
+            f"under {HEAD_SECONDS:g} s",
+            f"{head:.1f} s",
+            head < HEAD_SECONDS,
+        )
+    second = one_set["second_training"]["milestones"]
+    if {"imported", "head_begins"} <= second.keys():
+        seconds = second["head_begins"] - second["imported"]
+        yield _row(
+            f"{name}: imports of a second training to its head phase",
+            f"under {SECOND_HEAD_SECONDS:g} s",
+            f"{seconds:.1f} s",
+            seconds < SECOND_HEAD_SECONDS,
+        )
     for row in one_set["comparisons"]:
         wanted = TIMES_FASTER[row["against"]]
         yield {

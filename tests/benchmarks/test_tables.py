@@ -121,6 +121,26 @@ def test_targets(document: dict[str, Any]) -> None:
     assert verdicts(document) == [True, None, None]
 
 
+def test_targets_of_the_parts(document: dict[str, Any]) -> None:
+    before = len(judge(document))
+    document["sets"][0]["ways"]["tl_app"]["phases"]["phase head"] = 2.5
+    document["sets"][0]["second_training"]["milestones"] = {"imported": 5.0, "head_begins": 9.0}
+    document["extraction"] = {"app_to_tf_function": 1.5, "app_to_decode_then_engine": 0.8}
+    document["growth"] = [
+        {"n_pictures": n, "peak_anonymous_bytes": 1e9, "seconds_per_picture": seconds}
+        for n, seconds in ((2000, 0.0), (8000, 0.01), (32_000, 0.012))
+    ]
+    rows = judge(document)
+    assert len(rows) == before + 6
+    met = {row["name"]: row["met"] for row in rows}
+    assert met["dogcat: the head solved, after extraction"] is False
+    assert met["dogcat: imports of a second training to its head phase"] is True
+    assert [met[name] for name in met if name.startswith("extraction")] == [True, False]
+    assert [met[name] for name in met if name.startswith("growth")] == [True, False]
+    document["growth"] = document["growth"][:2]
+    assert not any(row["name"].startswith("growth") for row in judge(document))
+
+
 def test_what_is_saved_can_be_read(document: dict[str, Any], tmp_path: Path) -> None:
     save(document, tmp_path / "new/20250131-120000")
     read = json.loads((tmp_path / "new/20250131-120000.json").read_text())

@@ -17,6 +17,7 @@ from PIL import Image
 
 from tests.end_to_end.photos import TRAIN_FAST, draw, in_own_mounts, tl_app
 from tl_app.cli.main import main
+from tl_app.features.table import INDEX
 from tl_app.run import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -97,7 +98,7 @@ def test_a_closed_cache_folder_is_told_and_done_without(photos, tmp_path):
     assert "Traceback" not in done.stderr
     assert f"{tmp_path / 'cache' / 'features'} cannot be written" in " ".join(done.stderr.split())
     assert "TL_APP_CACHE" in done.stderr
-    assert list((tmp_path / "models" / ".features").rglob("*.rows.npy"))
+    assert list((tmp_path / "models" / ".features").rglob("*.rows"))
 
 
 def test_a_damaged_cache_is_mended_in_silence(photos, whole):
@@ -137,7 +138,11 @@ def test_two_runs_at_once_share_the_cache(photos, whole):
     for name in ("left", "right"):
         np.testing.assert_array_equal(predictions("whole", whole), predictions(name, whole))
     for table in (cache / "features" / "features").iterdir():
-        keys = [bytes(k) for path in table.glob("*.index.npy") for k in np.load(path)["key"]]
+        keys = [
+            bytes(key)
+            for path in table.glob("*.index")
+            for key in np.frombuffer(path.read_bytes(), INDEX)["key"]
+        ]
         assert max(Counter(keys).values()) == 1
 
 
@@ -146,6 +151,7 @@ import sys
 from tl_app.features import table
 table.CHUNK_BYTES = 20_000
 from tl_app.cli.main import main
+from tl_app.features.table import INDEX
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -163,7 +169,7 @@ def test_kill_9_while_features_are_computed_loses_nothing(photos, whole):
     )
     tables = cache / "features" / "features"
     deadline = time.monotonic() + 120
-    while len(list(tables.glob("*/*.index.npy"))) < 3:
+    while len(list(tables.glob("*/*.index"))) < 3:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -40,6 +40,26 @@ def test_names_do_not_matter_and_weights_and_wiring_do() -> None:
     assert len({same[0], *others}) == 5
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (lambda x: x * 2.0, lambda x: x * 3.0),
+        (lambda x: x - 1.0, lambda x: 1.0 - x),
+        (lambda x: keras.ops.reshape(x, (-1, 2, 2)), lambda x: keras.ops.reshape(x, (-1, 4, 1))),
+        (lambda x: x[:, :2], lambda x: x[:, 2:]),
+        (lambda x: keras.ops.clip(x, 0, 6), lambda x: keras.ops.clip(x, 0, 7)),
+        (lambda x: x + np.ones(4, np.float32), lambda x: x + np.zeros(4, np.float32)),
+    ],
+)
+def test_constants_and_order_of_operations_matter(left, right) -> None:
+    found = []
+    for operation in (left, right, left):
+        inputs = keras.Input((4,))
+        found.append(model_fingerprint(keras.Model(inputs, operation(inputs))))
+    assert found[0] != found[1]
+    assert found[0] == found[2]
+
+
 def test_every_boundary_has_a_fingerprint_of_its_own_that_building_does_not_change() -> None:
     backbone = build_backbone()
     pool = keras.layers.GlobalAveragePooling2D()

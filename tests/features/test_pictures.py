@@ -101,6 +101,17 @@ def test_a_large_photograph_is_decoded_once(tmp_path, store, monkeypatch) -> Non
     assert decoded == ["small.png"] * 3
 
 
+def test_a_large_photograph_is_kept_at_a_second_size_too(tmp_path, store, monkeypatch) -> None:
+    monkeypatch.setattr(inspecting, "LARGE_PIXELS", 1000)
+    path = draw(tmp_path / "large.png", 1)
+    for size in (32, 48, 48):
+        preprocessing = scan_preprocessing(size, "squash", 10**7)
+        with Inspector(store, preprocessing) as inspect:
+            found = inspect(path)
+        table = pictures_table(store, preprocessing, 8)
+        assert not table.missing([bytes.fromhex(found.pixel_hash)])[0]
+
+
 def test_another_window_never_meets_kept_16_bit_pictures(tmp_path, store) -> None:
     path = tmp_path / "deep.png"
     levels = np.random.default_rng(3).integers(0, 4096, (32, 32)).astype(np.uint16)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from hypothesis import strategies as st
 from tl_app.errors import StorageError
 from tl_app.features import table as table_module
 from tl_app.features.store import FeatureStore
-from tl_app.features.table import Table
+from tl_app.features.table import INDEX, Table
 
 SHAPE = (2, 3)
 
@@ -33,6 +36,17 @@ def value_of(number: int) -> np.ndarray:
     return np.random.default_rng(number).normal(size=SHAPE).astype(np.float32)
 
 
+def left_over(folder: Path) -> list[str]:
+    """Names in a table's folder that do not belong there."""
+    known = (".index", ".rows")
+    return [
+        path.name
+        for path in folder.iterdir()
+        if path.name not in ("lock", "in_use", "table.json")
+        and (path.name.startswith(".") or path.suffix not in known)
+    ]
+
+
 def add(table: Table, numbers) -> None:
     numbers = list(numbers)
     if numbers:
@@ -42,6 +56,8 @@ def add(table: Table, numbers) -> None:
 
 def assert_right(table: Table, numbers) -> None:
     numbers = list(numbers)
+    if not numbers:
+        return
     rows = table.rows([key_of(n) for n in numbers])
     np.testing.assert_array_equal(rows.all(), np.stack([value_of(n) for n in numbers]))
 
@@ -95,9 +111,11 @@ def test_a_damaged_file_is_missing_rows_and_never_wrong_ones(tmp_path, suffix, d
     add(table, [1, 2])
     add(table, [3])
     first = next(
-        path.name.split(".")[0] for path in tmp_path.glob("*.index.npy") if len(np.load(path)) == 2
+        path.name.split(".")[0]
+        for path in tmp_path.glob("*.index")
+        if path.stat().st_size == 2 * INDEX.itemsize
     )
-    file = tmp_path / f"{first}.{suffix}.npy"
+    file = tmp_path / f"{first}.{suffix}"
     content = bytearray(file.read_bytes())
     if damage == "flipped bit":
         content[-2] ^= 4
@@ -119,9 +137,9 @@ def test_a_damaged_file_is_missing_rows_and_never_wrong_ones(tmp_path, suffix, d
     assert_right(Table(tmp_path, SHAPE, np.float32), [1, 2, 3])
 
 
-def test_another_shape_or_type_never_reads_old_rows(tmp_path: Path) -> None:
+def test_rows_of_another_size_are_never_read(tmp_path: Path) -> None:
     add(Table(tmp_path, SHAPE, np.float32), [1])
-    assert Table(tmp_path, (3, 2), np.float32).missing([key_of(1)])[0]
+    assert Table(tmp_path, SHAPE, np.float16).missing([key_of(1)])[0]
 
 
 WRITER = """
@@ -147,16 +165,16 @@ def test_kill_9_while_writing_leaves_whole_rows(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     process.stdout.readline()
-    while len(list(tmp_path.glob("*.index.npy"))) < 20:
+    while len(list(tmp_path.glob("*.index"))) < 20:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
     table = Table(tmp_path, SHAPE, np.float32)
     with table.lock(lambda: pytest.fail("a killed process holds no lock")):
-        names = {path.name.split(".")[0] for path in tmp_path.glob("*.rows.npy")}
-        assert names == {path.name.split(".")[0] for path in tmp_path.glob("*.index.npy")}
-        assert not list(tmp_path.glob(".*.npy.*"))
+        names = {path.name.split(".")[0] for path in tmp_path.glob("*.rows")}
+        assert names == {path.name.split(".")[0] for path in tmp_path.glob("*.index")}
+        assert left_over(tmp_path) == []
     keys = [key_of(n) for n in range(200)]
     missing = table.missing(keys)
     n_there = int((~missing).sum())
@@ -194,12 +212,12 @@ def test_a_full_disk_is_an_error_that_names_the_way_out(tmp_path: Path, monkeypa
     def full(*_, **__) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(table_module.np.lib.format, "write_array_header_1_0", full)
+    monkeypatch.setattr("tl_app.run.os.fsync", full)
     with pytest.raises(StorageError) as caught:
         add(table, [2])
     monkeypatch.undo()
     assert "tl-app cache prune" in str(caught.value.next_step)
-    assert sorted(p.suffix for p in tmp_path.glob("*.npy")) == [".npy", ".npy"]
+    assert left_over(tmp_path) == []
     assert_right(Table(tmp_path, SHAPE, np.float32), [1])
 
 
@@ -208,7 +226,7 @@ def test_rows_wait_in_memory_for_a_bounded_size(tmp_path: Path, monkeypatch) -> 
     table = Table(tmp_path, SHAPE, np.float32)
     for n in range(35):
         table.add([key_of(n)], value_of(n)[None])
-    assert len(list(tmp_path.glob("*.index.npy"))) == 3
+    assert len(list(tmp_path.glob("*.index"))) == 3
 
 
 # --- the store around them -------------------------------------------------------------------
@@ -257,3 +275,44 @@ def test_notes_are_kept_and_damaged_ones_forgotten(tmp_path: Path) -> None:
     assert store.recall({"a": 1}) == {"name": "litert"}
     next((store.root / "notes").iterdir()).write_text("{")
     assert store.recall({"a": 1}) is None
+
+
+def test_every_flipped_bit_of_an_index_is_noticed(tmp_path: Path) -> None:
+    table = Table(tmp_path, SHAPE, np.float32)
+    add(table, [1, 2])
+    [index] = tmp_path.glob("*.index")
+    [rows] = tmp_path.glob("*.rows")
+    whole, values = index.read_bytes(), rows.read_bytes()
+    for position in range(len(whole)):
+        index.write_bytes(whole[:position] + bytes([whole[position] ^ 16]) + whole[position + 1 :])
+        rows.write_bytes(values)
+        reader = Table(tmp_path, SHAPE, np.float32)
+        missing = reader.missing([key_of(1), key_of(2)])
+        assert missing.any()
+        assert_right(reader, [n for n, gone in zip((1, 2), missing, strict=True) if not gone])
+
+
+def test_a_table_that_is_opened_while_another_looks_is_safe_from_prune(tmp_path: Path) -> None:
+    """`cache info` locks a table for a moment; who opens it then waits for its own lock."""
+    store = make_store(tmp_path)
+    folder = store.table("features", {"a": 1}, SHAPE, np.float32).folder
+    store.close()
+    ready, opened = threading.Event(), []
+
+    def open_table() -> None:
+        ready.set()
+        opened.append(make_store(tmp_path).table("features", {"a": 1}, SHAPE, np.float32))
+
+    with (folder / "in_use").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        thread = threading.Thread(target=open_table)
+        thread.start()
+        ready.wait()
+        time.sleep(0.1)
+        assert not opened
+        shutil.rmtree(folder)  # prune, in the moment before the lock is had
+    thread.join(timeout=10)
+    [table] = opened
+    assert store.prune(0) == []
+    add(table, [1])
+    assert_right(table, [1])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.training.small_model import (
     ArrayPictures,
@@ -23,7 +24,8 @@ from tl_app.features.pictures import PICTURE_SCALE
 from tl_app.features.store import FeatureStore
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
-from tl_app.training import decisions as decisions_module
+from tl_app.training import engine_choice
+from tl_app.training import estimate as estimate_module
 from tl_app.training.decisions import Decisions, PhaseDecision
 
 PLAIN = Augmentation(flip_horizontal=False)
@@ -138,11 +140,22 @@ def test_more_views_than_epochs_would_use_are_not_kept(folder, views, source):
     assert re.search(rf"\(about .* s; {other}.*: .* s\)", decision.describe())
 
 
-def test_what_the_disk_cannot_hold_is_streamed(folder, monkeypatch):
-    usage = type(shutil.disk_usage("/"))(10**9, 10**9, 1000)
-    monkeypatch.setattr(decisions_module.shutil, "disk_usage", lambda _: usage)
-    trainer = make(folder, tune_phase())
-    assert trainer.inputs.decide(trainer.config.phases[0]).source == "streamed"
+def test_what_the_disk_cannot_hold_is_streamed_and_not_kept_either(folder, monkeypatch):
+    """Neither activations nor the larger pictures; without them the weights end the same."""
+    trainers = []
+    for name, free_bytes in (("room", 10**9), ("none", 1000)):
+        monkeypatch.setattr(FeatureStore, "free_bytes", lambda self, n=free_bytes: n)
+        run = RunFolder.create(folder.path, name)
+        trainer = make(run, tune_phase(views=30 if name == "room" else 2, epochs=2))
+        trainer.data.pictures.kept = []
+        trainer.data.pictures.keep = lambda rows, _, t=trainer: t.data.pictures.kept.extend(rows)
+        assert trainer.inputs.decide(trainer.config.phases[0]).source == "streamed"
+        trainer.checkpoints.restore_best = lambda *_: None
+        trainer.run()
+        trainers.append(trainer)
+    assert len(trainers[0].data.pictures.kept) == 29
+    assert trainers[1].data.pictures.kept == []
+    assert_same(all_weights(trainers[0]), all_weights(trainers[1]))
 
 
 def test_the_estimate_is_told_before_the_run_and_kept_beside_what_happened(folder):
@@ -159,14 +172,14 @@ def test_the_estimate_is_told_before_the_run_and_kept_beside_what_happened(folde
     before = all_weights(trainer)
     trainer.prepare()
     assert_same(before, all_weights(trainer))  # measuring trains nothing
-    [told] = [text for text in reporter.said if text.startswith("Ahead")]
+    [told] = [text for text in reporter.said if text.startswith("Ahead, about")]
     assert "(71 looks at pictures), head " in told
     assert ", tune " in told
     assert " of disk" in told
     estimate = trainer.decisions.read()["estimate"]
     assert estimate["n_looks"] == 29 + 2 * 21
     assert set(estimate["phases"]) == {"head", "tune"}
-    on_disk = sum(path.stat().st_size for path in (folder.path / "store").rglob("*.rows.npy"))
+    on_disk = sum(path.stat().st_size for path in (folder.path / "store").rglob("*.rows"))
     assert estimate["disk_bytes"] == pytest.approx(on_disk, rel=0.2)
 
 
@@ -231,3 +244,63 @@ def test_values_that_are_no_numbers_are_an_error_that_says_what_to_do(folder):
     with pytest.raises(RunError, match="no numbers") as caught:
         trainer.run()
     assert "engine=tensorflow" in str(caught.value.next_step)
+
+
+def test_what_another_run_finds_out_meanwhile_changes_no_type(folder):
+    """A cut run goes on in half floats though the cache now asks for more."""
+    store = FeatureStore(folder.path / "store")
+    trainer = make(folder, head_phase(), tune_phase(), store=store)
+    trainer.prepare()
+    store.note({"wide": trainer.inputs._fingerprint(2)}, {"dtype": "float32"})
+    resumed = make(folder, head_phase(), tune_phase(), store=store)
+    resumed.run()
+    assert resumed.inputs.plain_activations(2).dtype == np.float16
+    assert not resumed.data.pictures.loaded
+
+
+def test_training_side_predictions_do_not_depend_on_what_was_pruned(folder):
+    store = FeatureStore(folder.path / "store")
+    trainer = make(folder, head_phase(), tune_phase(), store=store)
+    trainer.run()
+    before = trainer.predict_training_side()
+    store.close()
+    assert store.prune(0)
+    again = make(folder, head_phase(), tune_phase(), store=store)
+    again.run()
+    np.testing.assert_array_equal(again.predict_training_side(), before)
+
+
+def test_a_batch_too_large_for_the_memory_is_no_matter_for_the_estimate(folder, monkeypatch):
+    def exhausted(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    trainer = make(folder, head_phase(), tune_phase())
+    monkeypatch.setattr(estimate_module, "tf", SimpleNamespace(zeros=exhausted, errors=tf.errors))
+    trainer.prepare()
+    assert set(trainer.decisions.read()["estimate"]["phases"]) == {"head"}
+
+
+def test_a_phase_that_streams_is_estimated_too(folder):
+    trainer = make(folder, tune_phase(views=0))
+    trainer.prepare()
+    assert trainer.decisions.read()["estimate"]["phases"]["tune"] > 0
+
+
+def test_an_engine_is_measured_once_for_the_same_weights(tmp_path, monkeypatch):
+    calls = []
+    choose = engine_choice.choose_engine
+
+    def counting(*args, **kwargs):
+        calls.append(kwargs["names"])
+        return choose(*args, **kwargs)
+
+    monkeypatch.setattr(engine_choice, "choose_engine", counting)
+    monkeypatch.setattr(engine_choice, "FEW_LOOKS", 5)
+    store = FeatureStore(tmp_path / "store")
+    for number, gamma in enumerate((1.0, 1.0, 3.0)):
+        trainer = make(RunFolder.create(tmp_path, f"run-{number}"), head_phase(), store=store)
+        trainer.classifier.backbone.model.get_layer("block0_bn").gamma.assign(np.full(6, gamma))
+        trainer.prepare()
+        assert trainer.decisions.read()["engine"]["name"] in ("litert", "folded")
+    # ONNX Runtime takes longer to build than so few pictures take.
+    assert calls == [("litert", "folded")] * 2

@@ -19,7 +19,7 @@ from tl_app.features.keys import code_fingerprint
 from tl_app.features.pictures import LARGE_PIXELS, pictures_table, to_fixed_point
 from tl_app.features.store import FeatureStore
 from tl_app.inputs.decode_budget import DECODING
-from tl_app.inputs.files import read_picture_file
+from tl_app.inputs.files import PictureFile, read_picture_file
 from tl_app.inputs.inspect import inspect_picture
 from tl_app.inputs.pictures import traced_preprocess
 from tl_app.inputs.window import FULL_RANGE
@@ -79,18 +79,22 @@ class Inspector:
         file = read_picture_file(path, max_pixels=self._max_pixels)
         key = hashlib.sha256(file.data).digest()
         known = self._recall(key)
-        if known is not None:
-            return known
-        found = inspect_picture(file, max_pixels=self._max_pixels)
-        picture = None
-        if found.bits == 8 and found.width_px * found.height_px >= LARGE_PIXELS:
-            with DECODING.reserve(file.n_pixels):
-                picture = to_fixed_point(self._to_picture(file.encoded).numpy())
+        found = inspect_picture(file, max_pixels=self._max_pixels) if known is None else known
+        picture = self._resized(file, found)
         with self._lock:
-            self._seen.add([key], np.array([_to_row(found)], RECORD))
+            if known is None:
+                self._seen.add([key], np.array([_to_row(found)], RECORD))
             if picture is not None:
                 self._kept.add([bytes.fromhex(found.pixel_hash)], picture[None])
         return found
+
+    def _resized(self, file: PictureFile, found: Inspection) -> np.ndarray | None:
+        """A large photograph as training wants it, unless it is kept already."""
+        is_large = found.bits == 8 and found.width_px * found.height_px >= LARGE_PIXELS
+        if not is_large or self._kept.has(bytes.fromhex(found.pixel_hash)):
+            return None
+        with DECODING.reserve(file.n_pixels):
+            return to_fixed_point(self._to_picture(file.encoded).numpy())
 
     def _recall(self, key: bytes) -> Inspection | None:
         with self._lock:

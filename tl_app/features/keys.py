@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import keras
+import numpy as np
 
 from tl_app.records import Preprocessing
 
-CODE = ("tl_app.inputs", "tl_app.engines", "tl_app.features")
+CODE = ("tl_app.backbones", "tl_app.inputs", "tl_app.engines", "tl_app.features")
 """Packages whose source takes part in every key: a changed line asks for new features."""
 
-LIBRARIES = ("tensorflow", "keras", "pillow", "numpy")
+LIBRARIES = ("tensorflow", "keras", "tensorflow-hub", "pillow", "pillow-heif", "numpy")
 
 
 @cache
@@ -29,31 +31,50 @@ def code_fingerprint() -> str:
             if file.name.endswith(".py"):
                 found.update(file.name.encode() + b"\0" + file.read_bytes())
     for name in LIBRARIES:
-        found.update(f"{name} {importlib.metadata.version(name)}".encode())
+        found.update(f"{name} {package_version(name)}".encode())
     return found.hexdigest()[:32]
+
+
+def package_version(name: str) -> str:
+    """Of an installed package, or "none"."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
 
 
 def model_fingerprint(model: keras.Model) -> str:
     """Digest of what a functional model computes: its operations, wiring and weights.
+
+    What a layer holds besides its configuration and weights is not seen: a SavedModel's graph
+    has a digest of its own, `Backbone.weights_sha256`.
 
     Names do not enter: Keras numbers them by what else was built in the process.
     """
     found = hashlib.sha256()
     position = {id(part): index for index, part in enumerate(model.operations)}
     # A layer that was called before, for another model, has nodes that are none of this one.
-    nodes = {id(node) for node in model._nodes}
+    nodes = {id(node) for depth in model._nodes_by_depth.values() for node in depth}
+
+    def plain(value: Any) -> Any:
+        """An argument of a call: tensors by their maker, all else by value."""
+        if hasattr(value, "_keras_history"):
+            return ["tensor", position[id(value._keras_history.operation)]]
+        if isinstance(value, (np.ndarray, np.generic)):
+            return [str(value.dtype), list(value.shape), value.tobytes().hex()]
+        return value
+
     for part in model.operations:
-        config = part.get_config() if isinstance(part, keras.layers.Layer) else {}
-        sources = [
-            position[id(tensor._keras_history.operation)]
+        calls = [
+            [keras.tree.map_structure(plain, part_of) for part_of in (a.args, a.kwargs)]
             for node in part._inbound_nodes
             if id(node) in nodes
-            for tensor in node.input_tensors
+            for a in (node.arguments,)
         ]
         text = json.dumps(
-            [type(part).__module__, type(part).__qualname__, _nameless(config), sources],
+            [type(part).__module__, type(part).__qualname__, _nameless(_config(part)), calls],
             sort_keys=True,
-            default=lambda value: type(value).__qualname__,
+            default=_without_address,
         )
         found.update(text.encode())
         for weight in getattr(part, "weights", ()):
@@ -69,6 +90,22 @@ def pictures_key(preprocessing: Preprocessing, bits: Iterable[int]) -> dict[str,
     if 16 not in set(bits):
         del values["window"]
     return {"preprocessing": values, "code": code_fingerprint()}
+
+
+def _without_address(value: Any) -> str:
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+def _config(part: Any) -> dict[str, Any]:
+    """Settings of a layer or of an operation, which may know none."""
+    try:
+        return part.get_config()
+    except NotImplementedError:
+        return {
+            name: value
+            for name, value in vars(part).items()
+            if not name.startswith("_") and isinstance(value, (str, int, float, bool, tuple, list))
+        }
 
 
 def _nameless(config: Any) -> Any:

@@ -8,7 +8,9 @@ small ones are decoded again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -97,8 +99,7 @@ class FilePictures:
             bits: pictures_table(store, preprocessing, bits)
             for bits in sorted({example.bits for example in examples})
         }
-        self._kept: dict[int, np.ndarray] = {}
-        self._look()
+        self._reading = threading.Lock()
 
     def load(self, position: int) -> np.ndarray:
         """As `Pictures.load`.
@@ -106,8 +107,11 @@ class FilePictures:
         Raises:
             DataError: the file is gone, or is not what it was when it was scanned.
         """
-        kept = self._kept.get(position)
-        return self._decode(position) if kept is None else np.array(kept)
+        table, key = self._tables[self._examples[position].bits], self.keys[position]
+        if table.has(key):
+            with self._reading, suppress(KeyError):  # a damaged row is missing
+                return table.rows([key]).all()[0]
+        return self._decode(position)
 
     def keep(self, positions: Sequence[int], reporter: Reporter) -> None:
         """Decode what is not kept yet, for phases that look at the pictures every epoch.
@@ -116,28 +120,21 @@ class FilePictures:
             DataError: as `load`.
             StorageError: the disk is full.
         """
-        todo = [position for position in positions if position not in self._kept]
+        tables = [self._tables[self._examples[position].bits] for position in positions]
+        todo = [
+            (position, table)
+            for position, table in zip(positions, tables, strict=True)
+            if not table.has(self.keys[position])
+        ]
         if not todo:
             return
         with reporter.bar("Keeping resized pictures", len(todo), "images") as bar:
-            pictures = run_ahead(todo, self._decode, n_ahead=64)
-            for position, picture in zip(todo, pictures, strict=True):
-                table = self._tables[self._examples[position].bits]
+            pictures = run_ahead((position for position, _ in todo), self._decode, n_ahead=64)
+            for (position, table), picture in zip(todo, pictures, strict=True):
                 table.add([self.keys[position]], picture[None])
                 bar.advance()
         for table in self._tables.values():
             table.flush()
-        self._look()
-
-    def _look(self) -> None:
-        """Find the pictures that the store holds."""
-        for bits, table in self._tables.items():
-            mine = [i for i, example in enumerate(self._examples) if example.bits == bits]
-            absent = table.missing([self.keys[i] for i in mine])
-            here = [i for i, gone in zip(mine, absent, strict=True) if not gone]
-            rows = table.rows([self.keys[i] for i in here])
-            for i, source, row in zip(here, rows.source_of, rows.row_of, strict=True):
-                self._kept[i] = rows.sources[source][row]
 
     def _decode(self, position: int) -> np.ndarray:
         example = self._examples[position]

@@ -88,6 +88,9 @@ class FeatureStore:
             f"The cache {root} cannot be written ({problem}). Features are kept in {instead}; "
             "TL_APP_CACHE names another folder."
         )
+        with storage_errors(instead):
+            instead.parent.mkdir(parents=True, exist_ok=True)
+            instead.mkdir(mode=0o700, exist_ok=True)
         return cls(instead, elsewhere="name another place with --output DIR")
 
     def table(
@@ -118,6 +121,11 @@ class FeatureStore:
                 )
         self._open[folder] = table
         return table
+
+    def free_bytes(self) -> int:
+        """Space on the file system that holds the store."""
+        existing = next(p for p in (self.root, *self.root.parents) if p.exists())
+        return shutil.disk_usage(existing).free
 
     # --- notes -------------------------------------------------------------------------
 

@@ -1,12 +1,13 @@
 """One table of the feature store: rows of one shape and type, each under the key of its picture.
 
-    <folder>/table.json         what the rows are, for people
-    <folder>/<name>.rows.npy    values, shape (n, ...), memory-mapped by readers
-    <folder>/<name>.index.npy   the key and the checksum of each row
+    <folder>/table.json    what the rows are, for people
+    <folder>/<name>.rows   the values of n rows, one after the other, memory-mapped by readers
+    <folder>/<name>.index  the key and the checksum of each row
 
-Files are written once and never changed. The index is written last, so that rows without an
-index do not exist; a file that is damaged is taken away and its rows count as missing. Nothing
-is ever read from a row whose checksum is wrong.
+Files have no header that could be damaged: the table knows shape and type, and the size tells n.
+They are written once and never changed. The index is written last, so that rows without an index
+do not exist; a file that is damaged is taken away and its rows count as missing. Nothing is ever
+read from a row whose checksum, over key and values, is wrong.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ CHUNK_BYTES = 32 * 2**20
 CHUNK_SECONDS = 10.0
 """Rows wait in memory for so many bytes or seconds; a kill loses no more."""
 
-ELSEWHERE = "tl-app cache prune, or set TL_APP_CACHE to a folder elsewhere"
+DAY_SECONDS = 86_400.0
+
+ELSEWHERE = "tl-app cache prune --limit-gb 0, or set TL_APP_CACHE to a folder elsewhere"
 """How the user finds room for a table of the user's own cache."""
 
 
@@ -120,13 +123,11 @@ class Table:
         self._where: dict[bytes, tuple[str, int]] = {}
         self._waiting: dict[bytes, np.ndarray] = {}
         self._waiting_since = 0.0
-        folder.mkdir(parents=True, exist_ok=True)
         # A shared lock, let go when this process ends: `prune` leaves such a table alone.
-        in_use = os.open(folder / "in_use", os.O_WRONLY | os.O_CREAT, 0o644)
-        self.close = weakref.finalize(self, os.close, in_use)
-        _try_lock(in_use, fcntl.LOCK_SH)
+        self.close = weakref.finalize(self, os.close, _hold(folder))
         with suppress(OSError):
             os.utime(folder / "in_use")
+        self._sweep(older_than_seconds=DAY_SECONDS)
         self.refresh()
 
     @property
@@ -141,17 +142,24 @@ class Table:
 
     def refresh(self) -> None:
         """See what other processes have added."""
-        for path in sorted(self.folder.glob("*.index.npy")):
-            name = path.name.removesuffix(".index.npy")
+        for path in sorted(self.folder.glob("*.index")):
+            name = path.name.removesuffix(".index")
             if name in self._shards:
                 continue
-            shard = self._open(name)
+            try:
+                shard = self._open(name)
+            except OSError:
+                continue  # too many open files, say: no fault of the file's
             if shard is None:
                 self._discard(name)
                 continue
             self._shards[name] = shard
             for row, key in enumerate(shard.keys):
                 self._where.setdefault(key, (name, row))
+
+    def has(self, key: bytes) -> bool:
+        """Whether a row is there, by its index alone; `rows` looks whether it is whole."""
+        return key in self._where
 
     def missing(self, keys: Sequence[bytes]) -> np.ndarray:
         """bool, shape (len(keys),): not there, or not whole any more.
@@ -182,18 +190,25 @@ class Table:
         )
 
     def _open(self, name: str) -> _Shard | None:
-        """The shard, or None where its files do not fit each other and this table."""
+        """The shard, or None where its files do not fit each other and this table.
+
+        Raises:
+            OSError: the system cannot read them now.
+        """
         index_path, rows_path = self._paths(name)
-        try:
-            index = np.load(index_path, allow_pickle=False)
-            rows = np.load(rows_path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        index = np.frombuffer(index_path.read_bytes(), dtype=np.uint8)
+        n, rest = divmod(len(index), INDEX.itemsize)
+        if (
+            rest
+            or not n
+            or not rows_path.exists()
+            or rows_path.stat().st_size != n * self.row_bytes
+        ):
             return None
-        n = len(index) if index.ndim == 1 else -1
-        if index.dtype != INDEX or rows.dtype != self.dtype or rows.shape != (n, *self.shape):
-            return None
-        keys = tuple(bytes(key) for key in index["key"])
-        return _Shard(name, keys, index["checksum"].copy(), rows, np.zeros(n, dtype=bool))
+        rows = np.memmap(rows_path, dtype=self.dtype, mode="r", shape=(n, *self.shape))
+        entries = index.view(INDEX)
+        keys = tuple(bytes(key) for key in entries["key"])
+        return _Shard(name, keys, entries["checksum"].copy(), rows, np.zeros(n, dtype=bool))
 
     def _verify(self, keys: Sequence[bytes]) -> None:
         """Forget every file that holds a damaged row of `keys`."""
@@ -205,7 +220,7 @@ class Table:
             shard = self._shards[name]
             if shard.verified[row]:
                 continue
-            if zlib.crc32(shard.rows[row].tobytes()) == shard.checksums[row]:
+            if _checksum(key, shard.rows[row]) == shard.checksums[row]:
                 shard.verified[row] = True
             else:
                 damaged.add(name)
@@ -255,7 +270,7 @@ class Table:
         rows = np.stack(list(waiting.values()))
         index = np.empty(len(rows), INDEX)
         index["key"] = np.frombuffer(b"".join(waiting), dtype="V32")
-        index["checksum"] = [zlib.crc32(row.tobytes()) for row in rows]
+        index["checksum"] = [_checksum(key, row) for key, row in waiting.items()]
         try:
             self._write(rows_path, rows)
             self._write(index_path, index)
@@ -265,13 +280,7 @@ class Table:
         self.refresh()
 
     def _write(self, path: Path, array: np.ndarray) -> None:
-        def write(file: IO[bytes]) -> None:
-            # `np.save` would hide from the system's error that the disk is full.
-            header = np.lib.format.header_data_from_array_1_0(array)
-            np.lib.format.write_array_header_1_0(file, header)
-            file.write(array.tobytes())
-
-        write_atomic(path, write, elsewhere=self._elsewhere)
+        write_atomic(path, lambda file: file.write(array.tobytes()), elsewhere=self._elsewhere)
 
     @contextmanager
     def lock(self, on_wait) -> Iterator[None]:
@@ -288,21 +297,25 @@ class Table:
                 on_wait()
                 with suppress(OSError):
                     fcntl.flock(file, fcntl.LOCK_EX)
-            self._sweep()
+            if _holds_lock(file):
+                self._sweep()
             self.refresh()
             yield
 
-    def _sweep(self) -> None:
-        """Take away what a killed process left: rows without an index, temporary files."""
-        whole = {path.name.removesuffix(".index.npy") for path in self.folder.glob("*.index.npy")}
-        for path in self.folder.glob("*.rows.npy"):
-            if path.name.removesuffix(".rows.npy") not in whole:
-                path.unlink(missing_ok=True)
-        for path in self.folder.glob(".*.npy.*"):
-            path.unlink(missing_ok=True)
+    def _sweep(self, *, older_than_seconds: float = 0.0) -> None:
+        """Take away what a killed process left: rows without an index, temporary files.
+
+        Without the lock, only what is so old that no process is at work on it.
+        """
+        whole = {path.name.removesuffix(".index") for path in self.folder.glob("*.index")}
+        left = [p for p in self.folder.glob("*.rows") if p.name.removesuffix(".rows") not in whole]
+        for path in (*left, *self.folder.glob(".*")):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime >= older_than_seconds:
+                    path.unlink()
 
     def _paths(self, name: str) -> tuple[Path, Path]:
-        return self.folder / f"{name}.index.npy", self.folder / f"{name}.rows.npy"
+        return self.folder / f"{name}.index", self.folder / f"{name}.rows"
 
     def _discard(self, name: str) -> None:
         for path in self._paths(name):
@@ -310,7 +323,28 @@ class Table:
                 path.unlink()
 
 
-def _try_lock(file: IO[str] | int, kind: int) -> bool:
+def _checksum(key: bytes, row: np.ndarray) -> int:
+    return zlib.crc32(row.tobytes(), zlib.crc32(key))
+
+
+def _hold(folder: Path) -> int:
+    """A descriptor with a shared lock on a folder that is there, and stays there meanwhile."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "in_use"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # `prune` took the folder between the two lines
+            continue
+        with suppress(OSError):  # a file system without locks has no `prune` either
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)
+
+
+def _try_lock(file: IO[str], kind: int) -> bool:
     """Whether the lock was had at once, or cannot be had on this file system at all."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -318,4 +352,13 @@ def _try_lock(file: IO[str] | int, kind: int) -> bool:
         return False
     except OSError:
         return True
+    return True
+
+
+def _holds_lock(file: IO[str]) -> bool:
+    """Asked of a file that was just locked: whether this file system knows locks at all."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
     return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -80,6 +79,7 @@ class Decisions:
         n_train: int,
         n_validation: int,
         look_seconds: float,
+        free_bytes: int,
     ) -> PhaseDecision:
         """Kept activations where they can be kept and pay; chosen once a run.
 
@@ -91,6 +91,7 @@ class Decisions:
                 they are drawn anew every epoch.
             n_train, n_validation: pictures.
             look_seconds: to load a picture and run the frozen part on it.
+            free_bytes: where activations would be kept.
         """
         key = f"phase {phase.name}"
         recorded = self.read().get(key)
@@ -108,7 +109,7 @@ class Decisions:
                 + n_bytes / WRITE_BYTES_PER_SECOND
                 + phase.epochs * n_train * row_bytes / READ_BYTES_PER_SECOND
             )
-            fits = n_bytes < MAX_DISK_SHARE * shutil.disk_usage(self._folder.path).free
+            fits = n_bytes < MAX_DISK_SHARE * free_bytes
             pays = kept_seconds <= streamed_seconds
             decision = PhaseDecision(
                 "kept" if fits and pays else "streamed",

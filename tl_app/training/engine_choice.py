@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +13,9 @@ from tl_app import environment
 from tl_app.config import Config
 from tl_app.engines.base import Engine
 from tl_app.engines.build import build_engine
-from tl_app.engines.choose import choose_engine
+from tl_app.engines.choose import EngineChoice, choose_engine
 from tl_app.errors import EngineUnavailable
-from tl_app.features.keys import code_fingerprint
+from tl_app.features.keys import code_fingerprint, package_version
 from tl_app.features.store import FeatureStore
 from tl_app.progress import Reporter
 from tl_app.training.decisions import Decisions
@@ -67,11 +66,7 @@ class EngineSource:
         if recorded is not None:
             self._name = recorded["name"]
         elif self._names == ("tensorflow",):
-            self._settle("tensorflow", {})
-        else:
-            remembered = store.recall(self._machine(self._names))
-            if remembered is not None:
-                self._settle(remembered["name"], remembered)
+            self._settle(EngineChoice("tensorflow"))
 
     @property
     def is_chosen(self) -> bool:
@@ -83,7 +78,7 @@ class EngineSource:
         """All of the engine that can change a bit of its answer."""
         name = self._chosen
         # Known before the engine is built: what was kept needs none.
-        versions = " ".join(f"{p} {importlib.metadata.version(p)}" for p in LIBRARIES.get(name, ()))
+        versions = " ".join(f"{p} {package_version(p)}" for p in LIBRARIES.get(name, ()))
         return f"{name} {versions} {self._hardware.precision} batch {self._batch_size}"
 
     @property
@@ -94,12 +89,20 @@ class EngineSource:
         return LOAD_SECONDS + (1 / rate if rate else NOMINAL_SECONDS)
 
     def choose(
-        self, model: keras.Model, probe: Callable[[], np.ndarray], n_looks: int
+        self,
+        fingerprint: str,
+        model: Callable[[], keras.Model],
+        probe: Callable[[], np.ndarray],
+        n_looks: int,
     ) -> Engine | None:
         """Take the fastest engine of this machine among those that say what Keras says.
 
+        What was found for the same weights on the same machine with the same libraries holds:
+        another engine would have all that was kept computed again.
+
         Args:
-            model: the frozen part.
+            fingerprint: of the whole frozen backbone.
+            model: gives the frozen part.
             probe: gives some pictures, float32, shape (n, S, S, 3).
             n_looks: how many pictures are to be looked at.
 
@@ -114,20 +117,24 @@ class EngineSource:
             names = tuple(name for name in names if name not in SLOW_TO_BUILD)
         if len(names) > 1 and n_looks < FEW_LOOKS:
             names = ("folded",)
-            remembered = self._store.recall(self._machine(names))
-            if remembered is not None:
-                self._settle(remembered["name"], remembered)
+        # What was measured for many pictures is better than a guess for few.
+        for key in (self._key(fingerprint, few=False), self._key(fingerprint, few=True)):
+            remembered = self._store.recall(key)
+            if remembered is not None and (names == ("folded",) or not key["few"]):
+                self._settle(EngineChoice.from_dict(remembered))
                 return None
         try:
-            engine, choice = choose_engine(model, probe(), names=names, batch_size=self._batch_size)
+            engine, choice = choose_engine(
+                model(), probe(), names=names, batch_size=self._batch_size
+            )
         except EngineUnavailable:
             if self._config.engine != "auto":
                 raise
-            self._settle("tensorflow", {})
+            self._settle(EngineChoice("tensorflow"))
             return None
-        self._store.note(self._machine(self._names if len(names) > 1 else names), choice.to_dict())
-        self._settle(choice.name, choice.to_dict())
-        self._reporter.message(f"Engine: {choice.describe()}")
+        few = names == ("folded",) and len(self._names) > 1
+        self._store.note(self._key(fingerprint, few=few), choice.to_dict())
+        self._settle(choice)
         return engine
 
     def build(self, model: keras.Model) -> Engine:
@@ -144,18 +151,22 @@ class EngineSource:
     def _batch_size(self) -> int:
         return self._hardware.extraction_batch
 
-    def _settle(self, name: str, facts: dict[str, Any]) -> None:
-        self._name = name
-        self._decisions.record("engine", {**facts, "name": name})
+    def _settle(self, choice: EngineChoice) -> None:
+        self._name = choice.name
+        self._decisions.record("engine", choice.to_dict())
+        self._reporter.message(f"Engine: {choice.describe()}")
 
-    def _machine(self, names: tuple[str, ...]) -> dict[str, Any]:
+    def _key(self, fingerprint: str, *, few: bool) -> dict[str, Any]:
         """What a measurement holds for."""
         machine = environment.machine()
+        libraries = [name for names in LIBRARIES.values() for name in names]
         return {
-            "backbone": self._config.backbone,
+            "backbone": fingerprint,
             "cpu": machine["cpu"],
             "cores": machine["cores"],
-            "candidates": list(names),
+            "asked_for": self._config.engine,
+            "libraries": {name: package_version(name) for name in libraries},
+            "few": few,
             "code": code_fingerprint(),
         }
 

@@ -72,7 +72,7 @@ class Estimate:
         parts += [f"{name} {duration_text(seconds)}" for name, seconds in self.phases.items()]
         if self.n_looks:
             parts.append(f"{bytes_text(self.disk_bytes)} of disk")
-        return "Ahead, at most: " + ", ".join(parts)
+        return "Ahead, about: " + ", ".join(parts) + " (less where a phase stops early)"
 
 
 def measure_looks(
@@ -117,7 +117,8 @@ def _engine_seconds(engine: Engine, batch: np.ndarray) -> float:
 def estimate_solving(n_examples: int, n_features: int, n_classes: int, *, choose: bool) -> float:
     """Seconds to solve a linear head, with or without the choice of its penalty."""
     random = np.random.default_rng(0)
-    values = random.normal(size=(n_examples, min(n_features, max(n_examples, 1))))
+    n_timed = min(n_examples, 2000)
+    values = random.normal(size=(n_timed, min(n_features, n_timed)))
     kernel = random.normal(size=(values.shape[1], n_classes))
 
     def evaluate() -> None:
@@ -131,7 +132,7 @@ def estimate_solving(n_examples: int, n_features: int, n_classes: int, *, choose
     n_evaluations = FINAL_EVALUATIONS
     if choose:
         n_evaluations += round(len(L2_GRID) * rounds * FOLD_EVALUATIONS)
-    return seconds * n_evaluations
+    return seconds * n_evaluations * n_examples / n_timed
 
 
 def estimate_descent(
@@ -143,10 +144,16 @@ def estimate_descent(
     batch_size: int,
     n_steps: int,
     n_validation: int,
-) -> float:
+) -> float | None:
     """Seconds of a phase that descends on kept activations, all its epochs.
 
     The step is taken on nothing and changes nothing.
+
+    Args:
+        batch_size: pictures that one device is given.
+
+    Returns:
+        None where the memory does not hold a batch, which training will find out by itself.
     """
 
     def seconds_of(n: int) -> float:
@@ -161,7 +168,10 @@ def estimate_descent(
         return _median_seconds(step)
 
     # What one picture takes is Python, which a traced step does without.
-    one, whole = seconds_of(1), seconds_of(batch_size)
+    try:
+        one, whole = seconds_of(1), seconds_of(batch_size)
+    except tf.errors.ResourceExhaustedError:
+        return None
     seconds = max(whole - one, 0.0) * batch_size / max(batch_size - 1, 1) + STEP_SECONDS
     steps = n_steps + n_validation / batch_size / 3
     return TRACE_SECONDS + phase.epochs * steps * seconds
@@ -173,10 +183,13 @@ def estimate_phases(
     data: TrainingData,
     config: Config,
     inputs: PhaseInputs,
+    *,
+    batch_size: int,
+    n_devices: int,
 ) -> dict[str, float]:
-    """Name -> at most so many seconds. Phases that stream are left out: their bar tells."""
+    """Name -> seconds if no phase stops early; those that cannot be told are left out."""
     n_train = len(data.train_rows)
-    found = {}
+    found: dict[str, float | None] = {}
     for phase in phases:
         if config.solver(phase) == "lbfgs":
             n_views = 1 + (phase.views if phase.augmentation.changes_pictures else 0)
@@ -187,19 +200,21 @@ def estimate_phases(
                 choose=phase.l2 == "auto",
             )
             continue
+        decision = inputs.decide(phase)
         below = classifier.below(phase.unfreeze)
-        if below is None or inputs.decide(phase).source == "streamed":
+        if decision.source == "streamed" or below is None:
+            found[phase.name] = decision.streamed_seconds
             continue
         found[phase.name] = estimate_descent(
             classifier.above(phase.unfreeze),
             classifier.trainable(phase.unfreeze, phase.layer_decay)[0],
             tuple(below.output.shape[1:]),
             phase=phase,
-            batch_size=config.batch_size,
-            n_steps=steps_per_epoch(n_train, config.batch_size),
+            batch_size=batch_size // n_devices,
+            n_steps=steps_per_epoch(n_train, batch_size),
             n_validation=len(data.validation_rows),
         )
-    return found
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
 def _median_seconds(work: Callable[[], object], *, repeats: int = 3) -> float:

@@ -29,9 +29,12 @@ from tl_app.features.table import Rows, Table
 from tl_app.progress import Reporter
 from tl_app.training.batches import BatchSource, KeptActivations, StreamedPictures, stream_pictures
 from tl_app.training.classifier import BlockCount, Classifier
-from tl_app.training.decisions import Decisions, PhaseDecision
+from tl_app.training.decisions import MAX_DISK_SHARE, Decisions, PhaseDecision
 from tl_app.training.engine_choice import EngineSource
 from tl_app.training.hardware import Hardware
+
+PICTURE_BYTES = 6
+"""Of a kept picture, a pixel."""
 
 N_PROBE = 16
 """Pictures that engines are measured with."""
@@ -127,7 +130,10 @@ class PhaseInputs:
 
     def weights_changed(self) -> None:
         """Forget what was known of the weights below boundaries: a phase has trained."""
+        before = dict(self._fingerprints)
         self._fingerprints.clear()
+        if any(self._fingerprint(cut) != known for cut, known in before.items()):
+            self._built.clear()
 
     def _extract(
         self,
@@ -143,21 +149,23 @@ class PhaseInputs:
         wanted = [(PLAIN, self._ordered(plain), everything)] if plain else []
         wanted += [(view, self._ordered(cuts), data.train_rows) for view, cuts in drawn.items()]
         if not wanted:
-            return None
+            announce([])
+            return
         self._choose_engine(wanted[0][1])
         announce([self._pass(view, cuts, rows) for view, cuts, rows in wanted])
         while True:
             passes = [self._pass(view, cuts, rows) for view, cuts, rows in wanted]
-            if n_missing(data.pictures, passes[:1]) == 0 and later:
-                return None  # nothing to share a pass with: each phase computes its own views
+            if later and not n_missing(data.pictures, passes[:1]):
+                return  # nothing to share a pass with: each phase computes its own views
             try:
-                return extract(
+                extract(
                     data.pictures,
                     passes,
                     batch_size=self._batch_size,
                     title="Computing features",
                     reporter=self._reporter,
                 )
+                return
             except TooLargeForFloat16 as error:
                 self._widen(error.table)
 
@@ -165,7 +173,12 @@ class PhaseInputs:
         """Measure the engines on what runs up to `cuts`, unless it is known which one to take."""
         if self._engines.is_chosen:
             return
-        built = self._engines.choose(self._joined(cuts), self._probe, len(self._data.pictures.keys))
+        built = self._engines.choose(
+            self._fingerprint(0),
+            lambda: self._joined(cuts),
+            self._probe,
+            len(self._data.pictures.keys),
+        )
         if built is not None:
             self._built[tuple(self._fingerprint(cut) for cut in cuts)] = built
 
@@ -211,6 +224,8 @@ class PhaseInputs:
     def _table(self, cut: BlockCount, view: View) -> Table:
         key = {
             "backbone": self._classifier.backbone.spec.name,
+            # A SavedModel's graph is in no layer's configuration.
+            "weights": self._classifier.backbone.weights_sha256,
             "unfreeze": cut,
             "model": self._fingerprint(cut),
             "engine": self._engines.identity,
@@ -223,16 +238,25 @@ class PhaseInputs:
         return table
 
     def _dtype(self, cut: BlockCount) -> type:
-        """Pooled features are few, and solved with: they are never rounded."""
-        if cut == 0 or self._config.kept_dtype == "float32":
+        """Pooled features are few, and solved with: they are never rounded.
+
+        Chosen once a run: what other runs find out meanwhile changes nothing.
+        """
+        if cut == 0:
             return np.float32
-        wide = self._store.recall({"wide": self._fingerprint(cut)})
-        return np.float16 if wide is None else np.float32
+        kept = self._decisions.read().get("kept_dtypes", {})
+        if str(cut) not in kept:
+            wide = self._store.recall({"wide": self._fingerprint(cut)})
+            kept = {**kept, str(cut): self._config.kept_dtype if wide is None else "float32"}
+            self._decisions.record("kept_dtypes", kept)
+        return np.dtype(kept[str(cut)]).type
 
     def _widen(self, table: Table) -> None:
         """From now on float32 for the boundary whose values a half float cannot hold."""
-        fingerprint = self._fingerprint(self._cut_of[table.folder])
-        self._store.note({"wide": fingerprint}, {"dtype": "float32"})
+        cut = self._cut_of[table.folder]
+        kept = self._decisions.read()["kept_dtypes"]
+        self._decisions.record("kept_dtypes", {**kept, str(cut): "float32"})
+        self._store.note({"wide": self._fingerprint(cut)}, {"dtype": "float32"})
         self._reporter.message(
             "Activations are too large for half floats; they are kept as float32."
         )
@@ -250,6 +274,7 @@ class PhaseInputs:
             len(self._data.train_rows),
             len(self._data.validation_rows),
             self._engines.look_seconds,
+            self._store.free_bytes(),
         )
 
     def features(self, phase: Phase) -> np.ndarray:
@@ -272,9 +297,11 @@ class PhaseInputs:
         """Training inputs at the phase's boundary."""
         data = self._data
         if decision.source == "streamed":
-            data.pictures.keep(
-                [*data.train_rows.tolist(), *data.validation_rows.tolist()], self._reporter
-            )
+            rows = [*data.train_rows.tolist(), *data.validation_rows.tolist()]
+            n_bytes = len(rows) * PICTURE_BYTES * data.pictures.size_px**2
+            # Where there is no room they are decoded again in every epoch.
+            if n_bytes < MAX_DISK_SHARE * self._store.free_bytes():
+                data.pictures.keep(rows, self._reporter)
             return StreamedPictures(data.pictures, data.train_rows, phase, self.seed(phase))
         self._ensure(phase)
         return KeptActivations(
@@ -295,12 +322,15 @@ class PhaseInputs:
         return lambda: (tf.constant(kept.take(batch).astype(np.float32)) for batch in batches)
 
     def plain_activations(self, cut: BlockCount) -> Rows | None:
-        """The training side at a boundary, or None where it was not kept."""
-        if self._classifier.below(cut) is None or not self._engines.is_chosen:
+        """The training side at a boundary; None where a run of this kind keeps none.
+
+        What was kept and is gone is computed again: a run ends the same whatever was pruned.
+        """
+        phase = next(phase for phase in self._config.phases if phase.unfreeze == cut)
+        if self._classifier.below(cut) is None or not self._keeps(phase):
             return None
-        table = self._table(cut, PLAIN)
-        keys = self._keys(self._data.train_rows)
-        return None if table.missing(keys).any() else table.rows(keys)
+        self._extract([cut], {})
+        return self._rows(cut, PLAIN, self._data.train_rows)
 
     def _ensure(self, phase: Phase) -> None:
         """Compute what `prepare` could not."""

@@ -110,7 +110,7 @@ class PhaseTrainer:
         """
         state = self._restore()
         phases = self.config.phases[state.phase :]
-        self.inputs.prepare(phases, lambda passes: self._say_estimate(phases, passes))
+        self.inputs.prepare(phases, lambda passes: self._say_estimate(state, phases, passes))
 
     def run(self) -> TrainingState:
         """Train what is left to train; the classifier then holds the best weights.
@@ -364,14 +364,25 @@ class PhaseTrainer:
                     raise Interrupted(signal_number)
         return state
 
-    def _say_estimate(self, phases: Sequence[Phase], passes: Sequence[ViewPass]) -> None:
+    def _say_estimate(
+        self, state: TrainingState, phases: Sequence[Phase], passes: Sequence[ViewPass]
+    ) -> None:
         """Tell what is ahead, and keep what was told beside what then happens."""
         seconds, n_looks, disk_bytes = measure_looks(
             self.data.pictures, passes, self.hardware.extraction_batch
         )
-        ahead = estimate_phases(phases, self.classifier, self.data, self.config, self.inputs)
+        ahead = estimate_phases(
+            phases,
+            self.classifier,
+            self.data,
+            self.config,
+            self.inputs,
+            batch_size=state.batch_size,
+            n_devices=len(self.hardware.devices),
+        )
         estimate = Estimate(seconds, ahead, n_looks, disk_bytes)
-        self.decisions.record("estimate", estimate.to_dict())
+        if "estimate" not in self.decisions.read():  # a resumed run has less ahead
+            self.decisions.record("estimate", estimate.to_dict())
         self.reporter.message(estimate.describe())
 
     # --- records -----------------------------------------------------------------------
