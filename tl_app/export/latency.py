@@ -18,7 +18,7 @@ def measure_latency(
     batch_sizes: Sequence[int] = (1, 32),
     *,
     repeats: int = 20,
-    budget_seconds: float = 4.0,
+    budget_seconds: float = 2.0,
 ) -> dict[str, float]:
     """Median time of a batch of decoded pictures, after a warm-up.
 
