@@ -76,14 +76,17 @@ class Estimate:
 
 
 def measure_looks(
-    pictures: Pictures, passes: Sequence[ViewPass], batch_size: int
+    pictures: Pictures, passes: Sequence[ViewPass], batch_size: int, look_seconds: float
 ) -> tuple[float, int, int]:
     """How long `extract` will take.
 
     Args:
         pictures: where they come from.
-        passes: what is wanted of them; engines are built here if they are not yet.
+        passes: what is wanted of them, the plain view first; engines are built here if they
+            are not yet.
         batch_size: pictures that an engine is given at once.
+        look_seconds: what a look took when engines were chosen. It is believed where the plain
+            view is here already: the head can begin, and need not wait for an engine.
 
     Returns:
         Seconds, looks, and bytes on disk.
@@ -92,6 +95,11 @@ def measure_looks(
     positions = sorted(set().union(*(one.todo for one in passes)))
     if not positions:
         return 0.0, 0, 0
+    disk_bytes = sum(
+        n * table.row_bytes for one, n in zip(passes, n_todo, strict=True) for table in one.tables
+    )
+    if not n_todo[0]:
+        return sum(n_todo) * look_seconds, sum(n_todo), disk_bytes
     load = loader(pictures, passes)
     probe = positions[:: max(1, len(positions) // N_PROBE)][:N_PROBE]
     load(probe[0])  # the first call traces
@@ -102,9 +110,6 @@ def measure_looks(
         mine = [p for _, found in looks if (p := found[number]) is not None][:batch_size]
         if mine:
             seconds += n * _engine_seconds(one.engine(), np.stack(mine))
-    disk_bytes = sum(
-        n * table.row_bytes for one, n in zip(passes, n_todo, strict=True) for table in one.tables
-    )
     return seconds, sum(n_todo), disk_bytes
 
 

@@ -99,6 +99,11 @@ class PhaseInputs:
         """Of the random changes of a phase that streams."""
         return self._config.seed * 1009 + self._config.phases.index(phase) * 31 + 1
 
+    @property
+    def look_seconds(self) -> float:
+        """To load a picture and run the frozen part on it."""
+        return self._engines.look_seconds
+
     # --- the frozen part ---------------------------------------------------------------
 
     def prepare(
@@ -273,7 +278,7 @@ class PhaseInputs:
             len(self._views(phase)) if self._draws_once(phase) else 0,
             len(self._data.train_rows),
             len(self._data.validation_rows),
-            self._engines.look_seconds,
+            self.look_seconds,
             self._store.free_bytes(),
         )
 

@@ -369,7 +369,10 @@ class PhaseTrainer:
     ) -> None:
         """Tell what is ahead, and keep what was told beside what then happens."""
         seconds, n_looks, disk_bytes = measure_looks(
-            self.data.pictures, passes, self.hardware.extraction_batch
+            self.data.pictures,
+            passes,
+            self.hardware.extraction_batch,
+            self.inputs.look_seconds,
         )
         ahead = estimate_phases(
             phases,
