@@ -15,12 +15,12 @@ def describe_augmentation(augmentation: Augmentation) -> list[str]:
     if a.flip_horizontal:
         lines.append(
             "mirrored left-right, every other time (may change the meaning: letters, "
-            "left and right in medicine; off with flip_horizontal=false)"
+            "left and right in medicine; off with --no-flip)"
         )
     if a.flip_vertical:
         lines.append(
             "mirrored top-bottom, every other time (may change the meaning: letters, "
-            "anything with an up and a down; off with flip_vertical=false)"
+            "anything with an up and a down; off with --no-flip)"
         )
     if a.crop_min_area < 1:
         lines.append(f"cropped to between {a.crop_min_area:.0%} and 100% of the area")

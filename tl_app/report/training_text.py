@@ -62,10 +62,9 @@ def _epochs(count: object) -> str:
 def augmentation_names(phase: Mapping[str, Any]) -> list[str]:
     """Augmentations that were on, in plain words with their strength.
 
-    As the page writes them: "70 %", and the option of the command line, not the setting.
+    As the page writes them: "70 %".
     """
     lines = describe_augmentation(_augmentation(phase))
-    lines = [re.sub(r"off with flip_\w+=false", "off with --no-flip", line) for line in lines]
     return [re.sub(r"(?<=\d)%", " %", line) for line in lines]
 
 
