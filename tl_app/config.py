@@ -154,7 +154,8 @@ class Phase(Settings):
         0.0, description="CutMix: shape of the Beta distribution; 0 is off."
     )
     patience_epochs: Annotated[int, Field(ge=1)] | None = Field(
-        3, description="Stop after so many epochs without a better validation log-loss."
+        3,
+        description="Stop after so many epochs in which the validation log-loss fell by under 1e-4.",
     )
     views: Annotated[int, Field(ge=0, le=64)] = Field(
         2,

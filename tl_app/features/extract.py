@@ -154,6 +154,9 @@ def extract(
         total = n_missing(pictures, passes)  # another run may have done it meanwhile
         if not total:
             return
+        for one in passes:
+            if one.todo:
+                one.engine()  # building it takes a second, which is no picture's fault
         try:
             with reporter.bar(title, total, "images") as bar:
                 _run(pictures, passes, batch_size, bar)

@@ -320,8 +320,8 @@ class PhaseTrainer:
             )
         if state.epoch < phase.epochs and state.epochs_without_gain:
             self.reporter.message(
-                f"  stopped: {state.epochs_without_gain} epochs without a better validation "
-                "log-loss"
+                f"  stopped: {state.epochs_without_gain} epochs in which the validation log-loss "
+                f"fell by less than {MIN_GAIN:g}"
             )
         return state
 
