@@ -155,7 +155,8 @@ class Phase(Settings):
     )
     patience_epochs: Annotated[int, Field(ge=1)] | None = Field(
         3,
-        description="Stop after so many epochs in which the validation log-loss fell by under 1e-4.",
+        description="Stop after so many epochs in which the validation log-loss fell by less "
+        "than 1e-4.",
     )
     views: Annotated[int, Field(ge=0, le=64)] = Field(
         2,
