@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 
 import pytest
 
@@ -123,15 +124,17 @@ def test_thousand_classes_work(tmp_path, pictures, run_scan):
 
 
 def test_same_name_in_two_unicode_forms(tmp_path, pictures, run_scan, reporter):
-    forms = [unicodedata.normalize(form, "é") for form in ("NFC", "NFD")]
-    root = pictures(tmp_path / "set", **{forms[0]: 3, forms[1]: 2, "b": 3})
-    text = refused(run_scan, root)
-    assert "--merge-classes" in text
-    assert "\\xe9" in text
-    assert "e\\u0301" in text
-    dataset = run_scan(root, settings={"merge_classes": True})
-    assert dataset.class_names == ("b", forms[0])
-    assert [e.label for e in dataset.examples].count(1) == 5
+    composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    root = pictures(tmp_path / "set", **{composed: 3, decomposed: 4, "b": 5})
+    dataset = run_scan(root)
+    assert dataset.class_names == ("b", composed, f"{composed} (2)")
+    assert Counter(e.label for e in dataset.examples) == {0: 5, 1: 3, 2: 4}
+    text = " ".join(reporter.warnings)
+    for words in ("--merge-classes", "\\xe9", "e\\u0301", f"called {composed} (2)"):
+        assert words in text
+    merged = run_scan(root, settings={"merge_classes": True})
+    assert merged.class_names == ("b", composed)
+    assert Counter(e.label for e in merged.examples) == {0: 5, 1: 7}
     assert "Merged" in reporter.said
 
 

@@ -1,10 +1,11 @@
 """Class names: one Unicode form, collisions told, a fixed order.
 
-Names are compared and recorded in Unicode's composed form (NFC). Two spellings that
-coincide after that cannot be two classes, since nobody could tell them apart: they are
-merged with `--merge-classes` and refused without. Names that differ only by letter case
-stay two classes, with a warning, unless merged. A merged class takes the name that an
-earlier run recorded, else the first by code point ("Dog" before "dog").
+Names are compared and recorded in Unicode's composed form (NFC). Names that differ only by
+letter case, or that coincide in that form, stay classes of their own, with a warning, unless
+`--merge-classes` makes them one. A merged class takes the name that an earlier run recorded,
+else the first by code point ("Dog" before "dog"). Of names that coincide, the one that is
+written in NFC keeps the plain name and the others are numbered ("café (2)"), since on screen
+and in the report nobody could tell them apart.
 
 Order: by code point; with `known` names, those first, as they were, then the new ones.
 """
@@ -15,6 +16,7 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Literal
 
 from tl_app.data.listing import N_NAMED, counted, named, shown
@@ -52,26 +54,23 @@ def resolve_class_names(
             evaluation keeps the known classes as they are, with or without pictures.
 
     Raises:
-        DataError: names coincide and are not merged; a known class is gone (training);
-            a class is unknown (evaluation).
+        DataError: a known class is gone (training); a class is unknown (evaluation).
     """
-    spelt: dict[str, list[str]] = defaultdict(list)
-    for spelling in sorted(set(spellings)):
-        spelt[normalise(spelling)].append(spelling)
+    distinct = sorted(set(spellings))
     known = [normalise(name) for name in known]
-
-    if not merge:
-        _refuse_coinciding(spelt)
     alike: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(spelt):
-        alike[fold(name)].append(name)
-    known_of = {fold(name): name for name in reversed(known)}
-    final: dict[str, str] = {}
-    for key, names in alike.items():
-        merged = known_of.get(key, names[0])
-        for name in names:
-            final[name] = merged if merge else name
-    _tell_alike(alike, spelt, final, merge, reporter)
+    for spelling in distinct:
+        alike[fold(spelling)].append(spelling)
+    if merge:
+        known_of = {fold(name): name for name in reversed(known)}
+        final = {
+            spelling: known_of.get(key, min(map(normalise, group)))
+            for key, group in alike.items()
+            for spelling in group
+        }
+    else:
+        final = name_apart(distinct)
+    _tell_alike([group for group in alike.values() if len(group) > 1], final, merge, reporter)
 
     present = set(final.values())
     new = sorted(present.difference(known))
@@ -87,10 +86,24 @@ def resolve_class_names(
             )
     class_names = (*known, *new)
     label_of = {name: label for label, name in enumerate(class_names)}
-    labels = {
-        spelling: label_of[final[name]] for name, group in spelt.items() for spelling in group
-    }
-    return class_names, labels
+    return class_names, {spelling: label_of[name] for spelling, name in final.items()}
+
+
+def name_apart(spellings: Sequence[str]) -> dict[str, str]:
+    """A name of its own for each of the sorted, distinct `spellings`: spelling -> name."""
+    coinciding: dict[str, list[str]] = defaultdict(list)
+    for spelling in spellings:
+        coinciding[normalise(spelling)].append(spelling)
+    names = {}
+    taken = set(coinciding)
+    for plain, group in coinciding.items():
+        first, *others = sorted(group, key=lambda spelling: (spelling != plain, spelling))
+        names[first] = plain
+        for spelling in others:
+            free = (f"{plain} ({number})" for number in count(2))
+            names[spelling] = next(name for name in free if name not in taken)
+            taken.add(names[spelling])
+    return names
 
 
 def _both(spellings: Sequence[str]) -> str:
@@ -100,36 +113,24 @@ def _both(spellings: Sequence[str]) -> str:
     )
 
 
-def _refuse_coinciding(spelt: dict[str, list[str]]) -> None:
-    doubles = [spellings for spellings in spelt.values() if len(spellings) > 1]
-    if doubles:
-        raise DataError(
-            "Class names coincide: they are the same text in two Unicode forms.",
-            received=named([_both(d) for d in doubles]),
-            allowed="one form (NFC) for each class",
-            next_step="rename one of each pair, or train on them as one class: --merge-classes",
-        )
-
-
 def _tell_alike(
-    alike: dict[str, list[str]],
-    spelt: dict[str, list[str]],
-    final: dict[str, str],
-    merge: bool,
-    reporter: Reporter,
+    groups: Sequence[Sequence[str]], final: dict[str, str], merge: bool, reporter: Reporter
 ) -> None:
-    groups = [[s for name in names for s in spelt[name]] for names in alike.values()]
-    groups = [sorted(group) for group in groups if len(group) > 1]
+    """Warn of `groups` of spellings that differ by letter case or Unicode form only."""
     if not groups:
         return
     if merge:
-        pairs = [f"{_both(g)} into {shown(final[normalise(g[0])])}" for g in groups]
+        pairs = [f"{_both(group)} into {shown(final[group[0]])}" for group in groups]
         reporter.warn(f"Merged classes that differ by letter case or form only: {named(pairs)}.")
-    else:
-        reporter.warn(
-            "Classes whose names differ only by letter case are kept apart: "
-            f"{named(_both(g) for g in groups)}. One class each with --merge-classes."
-        )
+        return
+    reporter.warn(
+        "Classes whose names differ only by letter case or Unicode form are kept apart: "
+        f"{named(_both(group) for group in groups)}. One class each with --merge-classes."
+    )
+    numbered = [s for group in groups for s in group if final[s] != normalise(s)]
+    if numbered:
+        pairs = [f"{_both([s])} is called {shown(final[s])}" for s in numbered]
+        reporter.warn(f"Names that are one text in two Unicode forms: {named(pairs)}.")
 
 
 def _refuse_missing(missing: Sequence[str]) -> None:
