@@ -33,7 +33,7 @@ from benchmarks.tables import render
 from benchmarks.targets import judge
 from examples.demo_photos import Unavailable
 from tl_app import environment
-from tl_app.run import write_atomic, write_json
+from tl_app.storage import write_atomic, write_json
 
 PARTS = ("compare", "growth", "extraction")
 SIZES = (500, 2_000)

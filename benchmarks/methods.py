@@ -19,7 +19,8 @@ import numpy as np
 from benchmarks.processes import Finished, measured_environment, run_measured
 from benchmarks.recipe_time import scaled_phase_seconds
 from benchmarks.split import Split
-from tl_app.run import RunFolder, read_json
+from tl_app.run import RunFolder
+from tl_app.storage import read_json
 
 Variant = Literal["published", "repaired"]
 RECIPE_EPOCHS = 10

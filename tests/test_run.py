@@ -15,17 +15,8 @@ from hypothesis import strategies as st
 
 from tl_app.errors import RunError
 from tl_app.records import Predictions
-from tl_app.run import (
-    RUN_FORMAT,
-    RunFolder,
-    default_run_name,
-    read_arrays,
-    read_json,
-    safe_name,
-    write_arrays,
-    write_atomic,
-    write_json,
-)
+from tl_app.run import RUN_FORMAT, RunFolder, default_run_name, safe_name
+from tl_app.storage import read_arrays, read_json, write_arrays, write_atomic, write_json
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):

@@ -212,7 +212,7 @@ def test_a_full_disk_is_an_error_that_names_the_way_out(tmp_path: Path, monkeypa
     def full(*_, **__) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tl_app.run.os.fsync", full)
+    monkeypatch.setattr("tl_app.storage.os.fsync", full)
     with pytest.raises(StorageError) as caught:
         add(table, [2])
     monkeypatch.undo()

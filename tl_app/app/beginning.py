@@ -20,7 +20,8 @@ from tl_app.records import (
     Preprocessing,
     Split,
 )
-from tl_app.run import RUN_FORMAT, RunFolder, write_json
+from tl_app.run import RUN_FORMAT, RunFolder
+from tl_app.storage import write_json
 from tl_app.training.classifier import dtype_policy
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware

@@ -42,7 +42,8 @@ from tl_app.records import (
     Side,
     Split,
 )
-from tl_app.run import RunFolder, read_json, storage_errors, write_json
+from tl_app.run import RunFolder
+from tl_app.storage import read_json, storage_errors, write_json
 from tl_app.training.classifier import Classifier, dtype_policy, load_model
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware

@@ -15,7 +15,8 @@ from tl_app.inputs.files import read_encoded
 from tl_app.inputs.pictures import traced_preprocess
 from tl_app.records import EpochRecord, Preprocessing
 from tl_app.report.build import ReportContents, render_report
-from tl_app.run import RunFolder, read_json, write_atomic
+from tl_app.run import RunFolder
+from tl_app.storage import read_json, write_atomic
 from tl_app.training.decisions import Decisions
 
 THUMBNAIL_PX = 144

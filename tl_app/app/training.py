@@ -36,7 +36,8 @@ from tl_app.progress import Reporter
 from tl_app.records import (
     Preprocessing,
 )
-from tl_app.run import RunFolder, default_run_name, read_json
+from tl_app.run import RunFolder, default_run_name
+from tl_app.storage import read_json
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware, choose_hardware, require_devices
 from tl_app.training.trackers import require_trackers

@@ -18,7 +18,8 @@ from tl_app.export.publish import ExportResult, publish_copy
 from tl_app.inputs.inspect import inspect_file
 from tl_app.progress import Reporter
 from tl_app.records import Evaluation, Predictions, SetAside, Side
-from tl_app.run import RunFolder, read_json
+from tl_app.run import RunFolder
+from tl_app.storage import read_json
 
 
 def predict(

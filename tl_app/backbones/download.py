@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tl_app.errors import WeightsError
 from tl_app.progress import Reporter
-from tl_app.run import storage_errors
+from tl_app.storage import storage_errors
 
 TIMEOUT_SECONDS = 6.0
 """For the name look-up, for the connection, and for each wait for more bytes."""

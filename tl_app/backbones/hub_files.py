@@ -14,7 +14,7 @@ from tl_app.backbones.download import download
 from tl_app.backbones.weights import Origin, WeightsFile, cache_folder
 from tl_app.errors import WeightsError
 from tl_app.progress import Reporter
-from tl_app.run import storage_errors
+from tl_app.storage import storage_errors
 
 MAX_UNPACKED_BYTES = 8 << 30
 MAX_MEMBERS = 10_000

@@ -336,7 +336,7 @@ def _refuse_existing(file: Path) -> None:
 
 def _write_csv(path: Path, predictions: Predictions) -> None:
     """path, label, probability, then `p_<class>` for each class, in class order."""
-    from tl_app.run import write_atomic
+    from tl_app.storage import write_atomic
 
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

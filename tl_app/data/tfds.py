@@ -28,7 +28,8 @@ from tl_app.data.listing import counted, named, shown
 from tl_app.data.tfds_download import download
 from tl_app.errors import ConfigError, DataError
 from tl_app.progress import Reporter
-from tl_app.run import safe_name, storage_errors
+from tl_app.run import safe_name
+from tl_app.storage import storage_errors
 
 SIGNATURES = (
     (b"\xff\xd8\xff", ".jpg"),

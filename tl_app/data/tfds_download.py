@@ -16,7 +16,7 @@ from typing import Any
 from tl_app.data.listing import named, shown
 from tl_app.errors import DataError, did_you_mean
 from tl_app.progress import Reporter
-from tl_app.run import storage_errors
+from tl_app.storage import storage_errors
 
 REACH_SECONDS = 10.0
 """How long the network may take to answer before a download is given up."""

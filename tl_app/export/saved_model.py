@@ -15,7 +15,7 @@ from tl_app.export.assets import write_assets
 from tl_app.export.graph import build_serving_module
 from tl_app.export.versions import candidate_folder, publish, require_free
 from tl_app.records import Preprocessing
-from tl_app.run import storage_errors
+from tl_app.storage import storage_errors
 
 
 def write_saved_model(

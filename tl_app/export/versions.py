@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tl_app.errors import ConfigError, RunError
-from tl_app.run import storage_errors
+from tl_app.storage import storage_errors
 
 MODEL_FILE = "saved_model.pb"
 _BUILDING = ".building-"

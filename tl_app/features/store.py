@@ -28,7 +28,7 @@ from tl_app.cache import cache_root
 from tl_app.errors import StorageError
 from tl_app.features.table import ELSEWHERE, Table
 from tl_app.progress import Reporter
-from tl_app.run import storage_errors, write_atomic
+from tl_app.storage import storage_errors, write_atomic
 
 GB = 10**9
 

@@ -26,7 +26,7 @@ from typing import IO
 
 import numpy as np
 
-from tl_app.run import write_atomic
+from tl_app.storage import write_atomic
 
 INDEX = np.dtype([("key", "V32"), ("checksum", "<u4")])
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from tl_app.errors import RunError
 from tl_app.records import EpochRecord
-from tl_app.run import read_arrays, write_arrays
+from tl_app.storage import read_arrays, write_arrays
 
 
 @dataclass(frozen=True, slots=True)

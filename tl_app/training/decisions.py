@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tl_app.config import Phase
-from tl_app.run import RunFolder, read_json, write_json
+from tl_app.run import RunFolder
+from tl_app.storage import read_json, write_json
 from tl_app.units import bytes_text, duration_text
 
 MAX_DISK_SHARE = 0.5

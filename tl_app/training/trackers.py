@@ -16,7 +16,8 @@ import tensorflow as tf
 from tl_app.config import Config
 from tl_app.errors import ConfigError, StorageError
 from tl_app.records import EpochRecord
-from tl_app.run import RunFolder, read_json, write_json
+from tl_app.run import RunFolder
+from tl_app.storage import read_json, write_json
 
 METRICS = (
     "train_loss",

@@ -1,0 +1,141 @@
+"""Writing to disk and reading back: whole files or none, and errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from tl_app.errors import RunError, StorageError
+
+
+@contextmanager
+def storage_errors(
+    path: Path, *, elsewhere: str = "name another place with --output DIR"
+) -> Iterator[None]:
+    """Translate a full disk or a read-only folder into a StorageError that names the place.
+
+    Args:
+        path: what was being written.
+        elsewhere: how the user names another place.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(
+                "The disk is full; nothing half-written was left.",
+                received=str(path),
+                allowed=f"free space (now {_free_mb(path)} MB)",
+                next_step=f"free some space or {elsewhere}, then run again",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StorageError(
+                "The folder cannot be written.",
+                received=str(path),
+                allowed="a folder in which this user may create files",
+                next_step=elsewhere,
+            ) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise StorageError(
+                "A file stands where a folder is needed.",
+                received=str(path),
+                allowed="a folder",
+                next_step=elsewhere,
+            ) from error
+        raise
+
+
+def _free_mb(path: Path) -> int:
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    return shutil.disk_usage(existing).free // 2**20
+
+
+def write_atomic(
+    path: Path,
+    write: Callable[[IO[bytes]], object],
+    *,
+    elsewhere: str = "name another place with --output DIR",
+) -> None:
+    """Call `write` on a temporary file beside `path`, sync it, then rename it to `path`.
+
+    Args:
+        path: what the file will be called.
+        write: gets the open file.
+        elsewhere: how the user names another place, for the error.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; `path` is as before.
+    """
+    with storage_errors(path, elsewhere=elsewhere):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Atomically write `values` as UTF-8 JSON."""
+    text = json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False)
+    # Lone surrogates stand for bytes of file names that are not UTF-8.
+    write_atomic(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+
+
+def read_json(path: Path) -> Any:
+    """Read what `write_json` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
+    except FileNotFoundError as error:
+        raise RunError(
+            "A file of the run is missing.",
+            received=str(path),
+            next_step="tl-app train --resume RUN, or train anew",
+        ) from error
+    except ValueError as error:
+        raise RunError(f"A file of the run is damaged: {error}.", received=str(path)) from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Atomically write named arrays as an uncompressed .npz (no pickles)."""
+    write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote.
+
+    Raises:
+        RunError: the file is missing, truncated or no .npz file.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise RunError("A file of the run is missing.", received=str(path)) from error
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"A file of the run is damaged: {error}.",
+            received=str(path),
+            allowed="a complete .npz file",
+        ) from error
