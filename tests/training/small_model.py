@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -47,12 +48,12 @@ def build_backbone(drop: float = 0.1) -> Backbone:
 
 
 class ArrayPictures:
-    """Pictures in memory, uint16 (n, SIZE, SIZE, 3) in fixed point."""
+    """Pictures in memory, uint16 (n, size, size, 3) in fixed point."""
 
     def __init__(self, pictures: np.ndarray) -> None:
         self.pictures = pictures
         self.keys = tuple(hashlib.sha256(picture.tobytes()).digest() for picture in pictures)
-        self.size_px = SIZE
+        self.size_px = pictures.shape[1]
         self.key = {"preprocessing": "none"}
         self.loaded: list[int] = []
 
@@ -64,11 +65,11 @@ class ArrayPictures:
         pass
 
 
-def make_data(seed: int = 0, n_classes: int = 3) -> TrainingData:
+def make_data(seed: int = 0, n_classes: int = 3, size: int = SIZE) -> TrainingData:
     random = np.random.default_rng(seed)
     n = N_TRAIN + 8
     labels = np.arange(n) % n_classes
-    pictures = random.integers(0, 120, (n, SIZE, SIZE, 3)) + 40 * labels[:, None, None, None]
+    pictures = random.integers(0, 120, (n, size, size, 3)) + 40 * labels[:, None, None, None]
     return TrainingData(
         pictures=ArrayPictures((pictures * PICTURE_SCALE).astype(np.uint16)),
         labels=labels.astype(np.int64),
@@ -107,17 +108,22 @@ def build_trainer(
     devices: tuple[str, ...] = ("CPU:0",),
     drop: float = 0.1,
     store: FeatureStore | None = None,
+    build: Callable[[], Backbone] | None = None,
     **settings,
 ) -> PhaseTrainer:
-    """A trainer of the small model with its own backbone, as a new process would have it."""
+    """A trainer of the small model with its own backbone, as a new process would have it.
+
+    Where `build` gives another backbone, the pictures are of its size.
+    """
     config = Config(phases=phases, batch_size=8, **settings)
     hardware = Hardware(devices, precision, 8)
     strategy = hardware.build_strategy()
     with strategy.scope(), dtype_policy(precision):
-        classifier = Classifier(build_backbone(drop), 3, config)
+        backbone = build_backbone(drop) if build is None else build()
+        classifier = Classifier(backbone, 3, config)
     return PhaseTrainer(
         classifier,
-        make_data(),
+        make_data(size=backbone.model.input.shape[1]),
         config,
         hardware,
         strategy,

@@ -15,7 +15,7 @@ from tl_app.config import Augmentation
 from tl_app.errors import Interrupted, RunError
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
-from tl_app.training import phases as phases_module
+from tl_app.training.step import TrainStep
 
 
 def assert_same(left: list[np.ndarray], right: list[np.ndarray]) -> None:
@@ -181,7 +181,7 @@ def test_out_of_memory_halves_the_batch(folder, monkeypatch, n_good_steps):
     """At the first step, and in later epochs, when better weights were found already."""
     reporter = SilentReporter()
     trainer = build_trainer(folder, head_phase(), tune_phase(), reporter=reporter)
-    call = phases_module.TrainStep.__call__
+    call = TrainStep.__call__
 
     steps = itertools.count()
 
@@ -190,7 +190,7 @@ def test_out_of_memory_halves_the_batch(folder, monkeypatch, n_good_steps):
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
         return call(self, inputs, targets, weights)
 
-    monkeypatch.setattr(phases_module.TrainStep, "__call__", exhausted)
+    monkeypatch.setattr(TrainStep, "__call__", exhausted)
     state = trainer.run()
     assert state.batch_size == 4
     assert "8 pictures a batch" in reporter.warnings[0]
@@ -205,7 +205,7 @@ def test_out_of_memory_with_one_picture_is_an_error(folder, monkeypatch):
     def exhausted(self, *_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr(phases_module.TrainStep, "__call__", exhausted)
+    monkeypatch.setattr(TrainStep, "__call__", exhausted)
     with pytest.raises(RunError, match="too small for a single picture"):
         trainer.run()
 
@@ -213,7 +213,7 @@ def test_out_of_memory_with_one_picture_is_an_error(folder, monkeypatch):
 def test_divergence_ends_the_phase_and_keeps_the_best(folder, monkeypatch):
     reporter = SilentReporter()
     trainer = build_trainer(folder, head_phase(), tune_phase(), reporter=reporter)
-    monkeypatch.setattr(phases_module.TrainStep, "__call__", lambda self, *_: (float("nan"), 0.0))
+    monkeypatch.setattr(TrainStep, "__call__", lambda self, *_: (float("nan"), 0.0))
     state = trainer.run()
     assert state.best == "best-head-1.npz"
     assert "diverged" in reporter.warnings[0]
@@ -221,7 +221,7 @@ def test_divergence_ends_the_phase_and_keeps_the_best(folder, monkeypatch):
 
 def test_divergence_before_anything_was_kept_is_an_error(folder, monkeypatch):
     trainer = build_trainer(folder, tune_phase())
-    monkeypatch.setattr(phases_module.TrainStep, "__call__", lambda self, *_: (float("nan"), 0.0))
+    monkeypatch.setattr(TrainStep, "__call__", lambda self, *_: (float("nan"), 0.0))
     with pytest.raises(RunError, match="diverged before"):
         trainer.run()
 

@@ -21,6 +21,7 @@ from tl_app.heads.linear import L2_GRID
 from tl_app.inputs.ahead import run_ahead
 from tl_app.training.batches import steps_per_epoch
 from tl_app.training.classifier import Classifier
+from tl_app.training.hardware import Hardware
 from tl_app.training.phase_inputs import PhaseInputs, TrainingData
 from tl_app.units import bytes_text, duration_text
 
@@ -73,6 +74,33 @@ class Estimate:
         if self.n_looks:
             parts.append(f"{bytes_text(self.disk_bytes)} of disk")
         return "Ahead, about: " + ", ".join(parts) + " (less where a phase stops early)"
+
+
+def estimate_ahead(
+    phases: Sequence[Phase],
+    passes: Sequence[ViewPass],
+    classifier: Classifier,
+    data: TrainingData,
+    config: Config,
+    inputs: PhaseInputs,
+    hardware: Hardware,
+    *,
+    batch_size: int,
+) -> Estimate:
+    """What is ahead of a run: the looks at pictures that are missing, then its phases."""
+    seconds, n_looks, disk_bytes = measure_looks(
+        data.pictures, passes, hardware.extraction_batch, inputs.look_seconds
+    )
+    ahead = estimate_phases(
+        phases,
+        classifier,
+        data,
+        config,
+        inputs,
+        batch_size=batch_size,
+        n_devices=len(hardware.devices),
+    )
+    return Estimate(seconds, ahead, n_looks, disk_bytes)
 
 
 def measure_looks(

@@ -17,32 +17,24 @@ from scipy.special import log_softmax, softmax
 
 from tl_app import interrupt
 from tl_app.config import Config, Phase
-from tl_app.errors import Interrupted, RunError
+from tl_app.errors import RunError
 from tl_app.features.extract import ViewPass
 from tl_app.features.store import FeatureStore
 from tl_app.progress import Reporter
 from tl_app.records import EpochRecord
 from tl_app.run import RunFolder
 from tl_app.training.batches import (
-    BatchSource,
-    Targets,
     class_weights,
-    plan_epoch,
-    steps_per_epoch,
 )
 from tl_app.training.checkpoint import Checkpoints, TrainingState
-from tl_app.training.classifier import BlockCount, Classifier, describe_phase, set_dropout
-from tl_app.training.decisions import Decisions, PhaseDecision
-from tl_app.training.estimate import (
-    Estimate,
-    estimate_phases,
-    measure_looks,
-)
+from tl_app.training.classifier import BlockCount, Classifier
+from tl_app.training.decisions import Decisions
+from tl_app.training.descent import build_descent
+from tl_app.training.estimate import estimate_ahead
 from tl_app.training.hardware import Hardware
-from tl_app.training.optimizer import build_optimizer
 from tl_app.training.phase_inputs import PhaseInputs, TrainingData
 from tl_app.training.solving import solve_head
-from tl_app.training.step import Forward, TrainStep
+from tl_app.training.step import Forward
 from tl_app.training.trackers import Tracker
 
 MIN_GAIN = 1e-4
@@ -231,43 +223,23 @@ class PhaseTrainer:
                 self.checkpoints.save_state(state)
 
     def _descend_with(self, state: TrainingState, phase: Phase) -> TrainingState:
-        data, classifier = self.data, self.classifier
-        set_dropout(classifier.head, phase.dropout)
-        decision = self.inputs.decide(phase)
-        # Streamed pictures run through the frozen part too, in the same graph.
-        streamed = decision.source == "streamed"
-        above = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
-        source = self.inputs.source(phase, decision)
-        validation = self.inputs.validation(phase, decision)
-        n_steps = steps_per_epoch(len(data.train_rows), state.batch_size)
-        with self.strategy.scope():
-            variables, factors = classifier.trainable(phase.unfreeze, phase.layer_decay)
-            optimizer, schedule = build_optimizer(
-                phase,
-                variables,
-                factors,
-                steps_per_epoch=n_steps,
-                precision=self.hardware.precision,
-            )
-        if state.epoch or state.step:
-            self.checkpoints.restore_optimizer(optimizer.variables)
-            # Where the batch was halved, an epoch has more steps than it had.
-            optimizer.iterations.assign(state.epoch * n_steps + state.step)
-        kernels = [v for v in classifier.head.trainable_variables if len(v.shape) > 1]
-        step = TrainStep(
-            above,
-            variables,
-            kernels,
-            optimizer,
-            self.strategy,
+        descent = build_descent(
             phase,
-            classifier.backbone.model,
+            self.classifier,
+            self.data,
+            self.config,
+            self.hardware,
+            self.strategy,
+            self.inputs,
+            class_weights=self.class_weights,
+            batch_size=state.batch_size,
         )
-        forward = Forward(above)
-        targets = Targets(
-            data.labels[data.train_rows], self.class_weights, phase, self.inputs.seed(phase)
-        )
-        self._announce(phase, decision, variables, n_steps, state)
+        moments = descent.optimizer.variables
+        if state.epoch or state.step:
+            self.checkpoints.restore_optimizer(moments)
+            # Where the batch was halved, an epoch has more steps than it had.
+            descent.optimizer.iterations.assign(state.epoch * descent.n_steps + state.step)
+        self.reporter.message(descent.describe(self.classifier, self.hardware, state.batch_size))
 
         phase_best = min(
             (r.validation_log_loss for r in state.history if r.phase == phase.name),
@@ -276,9 +248,16 @@ class PhaseTrainer:
         while not _is_over(state, phase):
             epoch = state.epoch
             started = time.perf_counter()
-            state = self._epoch(state, phase, epoch, n_steps, source, targets, step, optimizer)
+            title = f"{phase.name} {epoch + 1}/{phase.epochs}"
+            with (
+                interrupt.deferred(),
+                self.reporter.bar(title, len(self.data.train_rows), "images") as bar,
+            ):
+                state = descent.epoch(
+                    state, bar, lambda cut: self.checkpoints.save(cut, self.variables, moments)
+                )
             loss, correct, count = state.sums
-            logits = forward(validation())
+            logits = descent.validation_logits()
             if not (np.isfinite(loss) and np.isfinite(logits).all()):
                 if state.best is None:
                     raise RunError(
@@ -297,9 +276,9 @@ class PhaseTrainer:
                 phase,
                 epoch=epoch + 1,
                 logits=logits,
-                train_loss=loss / n_steps,
-                train_accuracy=None if targets.mixes else correct / count,
-                learning_rate=float(schedule(optimizer.iterations - 1)),
+                train_loss=loss / descent.n_steps,
+                train_accuracy=None if descent.targets.mixes else correct / count,
+                learning_rate=descent.learning_rate(),
                 started=started,
             )
             gained = record.validation_log_loss < phase_best - MIN_GAIN
@@ -312,7 +291,7 @@ class PhaseTrainer:
                 history=(*state.history, record),
                 epochs_without_gain=0 if gained else state.epochs_without_gain + 1,
             )
-            state = self._keep_if_best(state, record, optimizer.variables)
+            state = self._keep_if_best(state, record, moments)
             self.reporter.message(
                 f"  epoch {epoch + 1}/{phase.epochs}: loss {record.train_loss:.3g}, validation "
                 f"log-loss {record.validation_log_loss:.3g}, accuracy "
@@ -325,65 +304,20 @@ class PhaseTrainer:
             )
         return state
 
-    def _epoch(
-        self,
-        state: TrainingState,
-        phase: Phase,
-        epoch: int,
-        n_steps: int,
-        source: BatchSource,
-        targets: Targets,
-        step: TrainStep,
-        optimizer: keras.optimizers.Optimizer,
-    ) -> TrainingState:
-        """The steps of one epoch, from `state.step` on; saves and raises when a signal came."""
-        plan = plan_epoch(
-            len(self.data.train_rows),
-            state.batch_size,
-            seed=self.config.seed,
-            phase=self.config.phases.index(phase),
-            epoch=epoch,
-        )
-        loss, correct, count = state.sums
-        title = f"{phase.name} {epoch + 1}/{phase.epochs}"
-        with (
-            interrupt.deferred(),
-            self.reporter.bar(title, len(self.data.train_rows), "images") as bar,
-        ):
-            bar.advance(int(plan.real[: state.step].sum()))
-            inputs = source.inputs(plan, epoch, state.step)
-            for number, batch in enumerate(inputs, start=state.step):
-                step_loss, step_correct = step(*targets.batch(batch, plan, epoch, number))
-                n_real = int(plan.real[number].sum())
-                loss, correct, count = loss + step_loss, correct + step_correct, count + n_real
-                state = replace(state, step=number + 1, sums=(loss, correct, count))
-                bar.advance(n_real, note=f"loss {loss / (number + 1):.3g}")
-                signal_number = interrupt.requested()
-                if signal_number is not None:
-                    self.checkpoints.save(state, self.variables, optimizer.variables)
-                    raise Interrupted(signal_number)
-        return state
-
     def _say_estimate(
         self, state: TrainingState, phases: Sequence[Phase], passes: Sequence[ViewPass]
     ) -> None:
         """Tell what is ahead, and keep what was told beside what then happens."""
-        seconds, n_looks, disk_bytes = measure_looks(
-            self.data.pictures,
-            passes,
-            self.hardware.extraction_batch,
-            self.inputs.look_seconds,
-        )
-        ahead = estimate_phases(
+        estimate = estimate_ahead(
             phases,
+            passes,
             self.classifier,
             self.data,
             self.config,
             self.inputs,
+            self.hardware,
             batch_size=state.batch_size,
-            n_devices=len(self.hardware.devices),
         )
-        estimate = Estimate(seconds, ahead, n_looks, disk_bytes)
         if "estimate" not in self.decisions.read():  # a resumed run has less ahead
             self.decisions.record("estimate", estimate.to_dict())
         self.reporter.message(estimate.describe())
@@ -431,17 +365,3 @@ class PhaseTrainer:
             state = self.checkpoints.save_best(state, record.phase, record.epoch, self.variables)
         self.checkpoints.save(state, self.variables, optimizer)
         return state
-
-    def _announce(
-        self,
-        phase: Phase,
-        decision: PhaseDecision,
-        variables: Sequence[keras.Variable],
-        n_steps: int,
-        state: TrainingState,
-    ) -> None:
-        self.reporter.message(
-            f"{describe_phase(phase, self.classifier, variables)}, up to {phase.epochs} epochs of "
-            f"{n_steps} steps of {state.batch_size} pictures; {decision.describe()}; "
-            f"{self.hardware.describe()}"
-        )
