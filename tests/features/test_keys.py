@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ from tests.training.small_model import build_backbone
 from tl_app.backbones.blocks import cut
 from tl_app.config import Augmentation
 from tl_app.features.extract import PLAIN, View, view_seeds
-from tl_app.features.keys import code_fingerprint, model_fingerprint, pictures_key
+from tl_app.features.keys import code_fingerprint, model_fingerprint, picture_key, pictures_key
 from tl_app.features.store import digest
 from tl_app.records import Preprocessing
 
@@ -110,19 +111,20 @@ def test_another_process_finds_the_same() -> None:
 
 def test_preprocessing_decides_and_the_limit_of_pixels_does_not() -> None:
     base = Preprocessing(32, "squash", (0, 4095), 10**6)
-    keys = {
-        name: digest(pictures_key(preprocessing, bits))
-        for name, preprocessing, bits in (
-            ("base", base, [16]),
-            ("size", Preprocessing(64, "squash", (0, 4095), 10**6), [16]),
-            ("aspect", Preprocessing(32, "pad", (0, 4095), 10**6), [16]),
-            ("window", Preprocessing(32, "squash", (0, 255), 10**6), [16]),
-            ("depth", base, [8]),
-        )
-    }
-    assert len(set(keys.values())) == 5
-    limit = Preprocessing(32, "squash", (0, 4095), 10**7)
-    assert digest(pictures_key(limit, [8, 16])) == keys["base"]
+    key = digest(pictures_key(base))
+    others = (replace(base, image_size_px=64), replace(base, aspect="pad"))
+    assert len({key, *(digest(pictures_key(other)) for other in others)}) == 3
+    for alike in (replace(base, max_pixels=10**7), replace(base, window=(0, 255))):
+        assert digest(pictures_key(alike)) == key
+
+
+def test_the_window_decides_deep_pictures_alone() -> None:
+    pixel_hash = "ab" * 32
+    wide, narrow = (0, 65535), (0, 4095)
+    assert picture_key(pixel_hash, 8, wide) == picture_key(pixel_hash, 8, narrow)
+    deep = {picture_key(pixel_hash, 16, window) for window in (wide, narrow, (1, 4095))}
+    assert len(deep | {bytes.fromhex(pixel_hash)}) == 4
+    assert {len(key) for key in deep} == {32}
 
 
 def test_a_view_is_drawn_from_the_pixels_and_its_number() -> None:

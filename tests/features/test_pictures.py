@@ -108,7 +108,7 @@ def test_a_large_photograph_is_kept_at_a_second_size_too(tmp_path, store, monkey
         preprocessing = scan_preprocessing(size, "squash", 10**7)
         with Inspector(store, preprocessing) as inspect:
             found = inspect(path)
-        table = pictures_table(store, preprocessing, 8)
+        table = pictures_table(store, preprocessing)
         assert not table.missing([bytes.fromhex(found.pixel_hash)])[0]
 
 
@@ -126,10 +126,23 @@ def test_another_window_never_meets_kept_16_bit_pictures(tmp_path, store) -> Non
     assert loaded[0].max() > 4 * loaded[1].max()
 
 
-def test_the_window_does_not_part_8_bit_pictures(store) -> None:
-    other = Preprocessing(32, "squash", (0, 255), 10**7)
-    assert pictures_table(store, other, 8) is pictures_table(store, PREPROCESSING, 8)
-    assert pictures_table(store, other, 16) is not pictures_table(store, PREPROCESSING, 16)
+def test_another_window_leaves_what_is_kept_of_8_bit_pictures(tmp_path, store) -> None:
+    """Though a 16-bit picture is beside them."""
+    files = [draw(tmp_path / "plain.png", 1), tmp_path / "deep.png"]
+    levels = np.random.default_rng(3).integers(0, 4096, (32, 32)).astype(np.uint16)
+    Image.fromarray(levels).save(files[1])
+    examples = [example_of(path, inspect_file(path, max_pixels=10**7)) for path in files]
+    keys: list[tuple] = []
+    for window in ((0, 4095), (0, 65535)):
+        preprocessing = Preprocessing(32, "squash", window, 10**7)
+        pictures = FilePictures(tmp_path, examples, preprocessing, store)
+        missing = pictures_table(store, preprocessing).missing(pictures.keys)
+        assert missing.tolist() == ([True, True] if not keys else [False, True])
+        pictures.keep([0, 1], SilentReporter())
+        keys.append((pictures.key, pictures.keys))
+    assert keys[0][0] == keys[1][0]
+    assert keys[0][1][0] == keys[1][1][0]
+    assert keys[0][1][1] != keys[1][1][1]
 
 
 @pytest.mark.parametrize("change", ["other pixels", "same size", "gone", "cut"])

@@ -54,7 +54,7 @@ class Inspector:
         self._max_pixels = preprocessing.max_pixels
         self._to_picture = traced_preprocess(preprocessing)
         self._seen = store.table("inspections", {"code": code_fingerprint()}, (), RECORD)
-        self._kept = pictures_table(store, preprocessing, 8)
+        self._kept = pictures_table(store, preprocessing)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:

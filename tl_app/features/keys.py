@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import json
 import re
-from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -83,13 +82,24 @@ def model_fingerprint(model: keras.Model) -> str:
     return found.hexdigest()[:32]
 
 
-def pictures_key(preprocessing: Preprocessing, bits: Iterable[int]) -> dict[str, Any]:
-    """Of decoded and resized pictures; the window matters to 16-bit ones alone."""
+def pictures_key(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Of decoded and resized pictures: what decides them besides `picture_key`."""
     values = preprocessing.to_dict()
     del values["max_pixels"]  # refuses pictures, and changes none
-    if 16 not in set(bits):
-        del values["window"]
+    del values["window"]  # is in the key of every picture that it matters to
     return {"preprocessing": values, "code": code_fingerprint()}
+
+
+def picture_key(pixel_hash: str, bits: int, window: tuple[int, int]) -> bytes:
+    """32 bytes that stand for one picture's pixels, before they are resized.
+
+    Args:
+        pixel_hash: SHA-256, hexadecimal; it is the key of an 8-bit picture.
+        bits: of a level; 16-bit ones are seen through the window.
+        window: as in `Preprocessing`.
+    """
+    pixels = bytes.fromhex(pixel_hash)
+    return pixels if bits == 8 else hashlib.sha256(pixels + repr(window).encode()).digest()
 
 
 def _without_address(value: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tl_app.features.keys import pictures_key
+from tl_app.features.keys import picture_key, pictures_key
 from tl_app.features.store import FeatureStore
 from tl_app.features.table import Table
 from tl_app.inputs.ahead import run_ahead
@@ -35,7 +35,7 @@ class Pictures(Protocol):
     """Pictures by position.
 
     Attributes:
-        keys: 32 bytes each, the hash of the pixels before they were resized.
+        keys: 32 bytes each, of the pixels before they were resized: see `picture_key`.
         size_px: side S.
         key: what decides the picture besides its pixels, as plain JSON values.
     """
@@ -66,10 +66,10 @@ def to_pixels(fixed_point: np.ndarray) -> np.ndarray:
     return fixed_point.astype(np.float32) * np.float32(1 / PICTURE_SCALE)
 
 
-def pictures_table(store: FeatureStore, preprocessing: Preprocessing, bits: int) -> Table:
-    """The table of kept pictures that were `bits` deep."""
+def pictures_table(store: FeatureStore, preprocessing: Preprocessing) -> Table:
+    """The table of kept pictures."""
     size = preprocessing.image_size_px
-    return store.table("pictures", pictures_key(preprocessing, [bits]), (size, size, 3), np.uint16)
+    return store.table("pictures", pictures_key(preprocessing), (size, size, 3), np.uint16)
 
 
 class FilePictures:
@@ -89,16 +89,16 @@ class FilePictures:
         preprocessing: Preprocessing,
         store: FeatureStore,
     ) -> None:
-        self.keys = tuple(bytes.fromhex(example.pixel_hash) for example in examples)
+        self.keys = tuple(
+            picture_key(example.pixel_hash, example.bits, preprocessing.window)
+            for example in examples
+        )
         self.size_px = preprocessing.image_size_px
-        self.key = pictures_key(preprocessing, [example.bits for example in examples])
+        self.key = pictures_key(preprocessing)
         self._root = root
         self._examples = tuple(examples)
         self._preprocessing = preprocessing
-        self._tables = {
-            bits: pictures_table(store, preprocessing, bits)
-            for bits in sorted({example.bits for example in examples})
-        }
+        self._table = pictures_table(store, preprocessing)
         self._reading = threading.Lock()
 
     def load(self, position: int) -> np.ndarray:
@@ -107,10 +107,10 @@ class FilePictures:
         Raises:
             DataError: the file is gone, or is not what it was when it was scanned.
         """
-        table, key = self._tables[self._examples[position].bits], self.keys[position]
-        if table.has(key):
+        key = self.keys[position]
+        if self._table.has(key):
             with self._reading, suppress(KeyError):  # a damaged row is missing
-                return table.rows([key]).all()[0]
+                return self._table.rows([key]).all()[0]
         return self._decode(position)
 
     def keep(self, positions: Sequence[int], reporter: Reporter) -> None:
@@ -120,21 +120,15 @@ class FilePictures:
             DataError: as `load`.
             StorageError: the disk is full.
         """
-        tables = [self._tables[self._examples[position].bits] for position in positions]
-        todo = [
-            (position, table)
-            for position, table in zip(positions, tables, strict=True)
-            if not table.has(self.keys[position])
-        ]
+        todo = [p for p in positions if not self._table.has(self.keys[p])]
         if not todo:
             return
         with reporter.bar("Keeping resized pictures", len(todo), "images") as bar:
-            pictures = run_ahead((position for position, _ in todo), self._decode, n_ahead=64)
-            for (position, table), picture in zip(todo, pictures, strict=True):
-                table.add([self.keys[position]], picture[None])
+            pictures = run_ahead(todo, self._decode, n_ahead=64)
+            for position, picture in zip(todo, pictures, strict=True):
+                self._table.add([self.keys[position]], picture[None])
                 bar.advance()
-        for table in self._tables.values():
-            table.flush()
+        self._table.flush()
 
     def _decode(self, position: int) -> np.ndarray:
         example = self._examples[position]
