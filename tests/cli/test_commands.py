@@ -78,12 +78,13 @@ def test_a_kept_split_keeps_its_test_part(app: Any, capfd: Capture) -> None:
     assert app.calls == []
 
 
-def test_train_text(app: Any, capfd: Capture) -> None:
+def test_train_text(app: Any, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tl_app.cli.commands.perf_counter", iter((100.0, 171.0)).__next__)
     assert main(["train", "photos", "--quiet"]) == 0
     captured = capfd.readouterr()
     assert "0.900  0.800 to 0.950     0.500" in captured.out
     assert "20 pictures are few." in captured.out
-    assert "1 file was set aside (1 empty)" in captured.out
+    assert "1 file was set aside (1 empty); the report lists it." in captured.out
     assert f"Next        tl-app predict {app.folder / 'models/r'}" in captured.out
     assert "1 min 11 s" in captured.out
     # What libraries print goes where messages go, also without --json.

@@ -158,6 +158,18 @@ def test_what_the_disk_cannot_hold_is_streamed_and_not_kept_either(folder, monke
     assert_same(all_weights(trainers[0]), all_weights(trainers[1]))
 
 
+def test_what_one_phase_keeps_is_not_there_for_the_next(folder, monkeypatch):
+    """Gradual unfreezing keeps activations at every boundary, all at once."""
+    phases = [tune_phase(name=f"tune_{n}", unfreeze=n) for n in (1, 2)]
+    alone = make(RunFolder.create(folder.path, "alone"), *phases)
+    sizes = [alone.inputs.decide(phase).n_bytes for phase in alone.config.phases]
+    assert all(sizes)
+    # Room for the larger one, not for both.
+    monkeypatch.setattr(FeatureStore, "free_bytes", lambda _: 2 * max(sizes) + 10)
+    both = make(RunFolder.create(folder.path, "both"), *phases)
+    assert [both.inputs.decide(p).source for p in both.config.phases] == ["kept", "streamed"]
+
+
 def test_the_estimate_is_told_before_the_run_and_kept_beside_what_happened(folder):
     class Listener(SilentReporter):
         def __init__(self):

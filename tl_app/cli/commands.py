@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import IO, TYPE_CHECKING, Any
 
 from tl_app.cli import render
@@ -51,10 +52,11 @@ FIXED_BY_RUN = ("source", "table", "data_dir", "split_from", "name", "config")
 
 def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app train`."""
+    started = perf_counter()
     command = shlex.join(["tl-app", *argv])
     if arguments.resume is not None:
         _refuse_settings_with_resume(arguments)
-        run = _load_app("resume")(
+        run = _load_app("resume", reporter)(
             arguments.resume, output=Path(arguments.output), command=command, reporter=reporter
         )
     else:
@@ -72,7 +74,7 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
                 next_step="leave out --no-test, or make a new split without --split-from",
             )
         config = _train_config(arguments)
-        run = _load_app("train")(
+        run = _load_app("train", reporter)(
             arguments.source,
             config=config,
             output=Path(arguments.output),
@@ -83,7 +85,6 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
             command=command,
             reporter=reporter,
         )
-    set_aside = _set_aside_counts(run.set_aside)
     document = {
         "run": str(run.folder.path),
         "report": str(run.report),
@@ -91,16 +92,17 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
         "seconds": {stage: float(seconds) for stage, seconds in run.seconds.items()},
         "test": None if run.evaluation is None else _headline(run.evaluation),
         "baseline": None if run.evaluation is None else dict(run.evaluation.baseline),
-        "set_aside": set_aside,
+        "set_aside": _set_aside_counts(run.set_aside),
     }
-    return Result(document, render.train_summary(run, set_aside), is_prose=True)
+    text = render.train_summary(run, perf_counter() - started)
+    return Result(document, text, is_prose=True)
 
 
 def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app predict`. Exit code 3 when not one picture could be used."""
     if arguments.csv is not None and not arguments.force:
         _refuse_existing(Path(arguments.csv))
-    predictions, set_aside = _load_app("predict")(
+    predictions, set_aside = _load_app("predict", reporter)(
         arguments.model,
         [Path(path) for path in arguments.paths],
         output=Path(arguments.output),
@@ -144,7 +146,7 @@ def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
 
 def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app evaluate`."""
-    evaluation = _load_app("evaluate")(
+    evaluation = _load_app("evaluate", reporter)(
         arguments.run, arguments.folder, output=Path(arguments.output), reporter=reporter
     )
     document = {
@@ -153,7 +155,7 @@ def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> R
         "test": _headline(evaluation),
         **evaluation.to_dict(),
     }
-    return Result(document, render.evaluation_text(evaluation), is_prose=True)
+    return Result(document, render.evaluation_text(evaluation, of=arguments.folder), is_prose=True)
 
 
 def report(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
@@ -164,7 +166,7 @@ def report(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
 
 def export(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app export`."""
-    done = _load_app("export")(
+    done = _load_app("export", reporter)(
         arguments.run,
         Path(arguments.destination),
         output=Path(arguments.output),
@@ -241,10 +243,17 @@ COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
 }
 
 
-def _load_app(verb: str) -> Any:
-    """The app's function of this name; what it needs is imported here, quietly."""
+def _load_app(verb: str, reporter: Reporter | None = None) -> Any:
+    """The app's function of this name; what it needs is imported here, quietly.
+
+    Args:
+        verb: name of the function.
+        reporter: is told where that takes seconds.
+    """
     from tl_app.libraries import loading
 
+    if reporter is not None:
+        reporter.message("Loading TensorFlow")
     with loading():
         from tl_app import app
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tl_app.console import printable
+from tl_app.data.checking import counts_by_kind
 from tl_app.data.listing import counted
 from tl_app.units import bytes_text, duration_text
 
@@ -61,8 +62,13 @@ def _interval(interval: Interval) -> str:
     return f"{figure(interval.low)} to {figure(interval.high)}"
 
 
-def headline_table(evaluation: Evaluation) -> str:
-    """The headline metrics, each with its interval beside the baseline."""
+def headline_table(evaluation: Evaluation, *, of: str | None = None) -> str:
+    """The headline metrics, each with its interval beside the baseline.
+
+    Args:
+        evaluation: of a side, or of whatever `of` names.
+        of: what was evaluated; None says the side.
+    """
     rows = []
     for name, interval in evaluation.headline.items():
         baseline = evaluation.baseline.get(name)
@@ -74,12 +80,12 @@ def headline_table(evaluation: Evaluation) -> str:
                 "" if baseline is None else figure(baseline),
             )
         )
-    title = f"{evaluation.side} ({counted(evaluation.n_examples, 'picture')})"
+    title = f"{of or evaluation.side} ({counted(evaluation.n_examples, 'picture')})"
     return table((title, "value", "95 % interval", "baseline"), rows, right=".rrr")
 
 
-def evaluation_text(evaluation: Evaluation) -> str:
-    """Headline, per-class table and notes."""
+def evaluation_text(evaluation: Evaluation, *, of: str | None = None) -> str:
+    """Headline, per-class table and notes; `of` as for `headline_table`."""
     rows = [
         (
             row.name,
@@ -92,28 +98,35 @@ def evaluation_text(evaluation: Evaluation) -> str:
     ]
     per_class = table(("class", "precision", "recall", "F1", "support"), rows, right=".rrrr")
     notes = "\n".join(printable(note) for note in evaluation.notes)
-    return "\n\n".join(part for part in (headline_table(evaluation), per_class, notes) if part)
+    return "\n\n".join(
+        part for part in (headline_table(evaluation, of=of), per_class, notes) if part
+    )
 
 
-def train_summary(run: TrainedRun, set_aside: Mapping[str, Any]) -> str:
-    """What a finished training leaves on screen."""
+def train_summary(run: TrainedRun, seconds: float) -> str:
+    """What a finished training leaves on screen.
+
+    Args:
+        run: as it ended.
+        seconds: since the command began.
+    """
     parts = []
     if run.evaluation is None:
         parts.append("Trained without a test part: no figures on unseen pictures.")
     else:
         parts.append(headline_table(run.evaluation))
         parts.extend(printable(note) for note in run.evaluation.notes)
-    if set_aside["total"]:
-        n_files = counted(set_aside["total"], "file was", "files were")
-        kinds = ", ".join(f"{n} {kind}" for kind, n in set_aside["by_kind"].items())
-        parts.append(f"{n_files} set aside ({kinds}); the report lists them.")
-    total = run.seconds.get("total", sum(run.seconds.values()))
+    if run.set_aside:
+        n_files = counted(len(run.set_aside), "file was", "files were")
+        them = "it" if len(run.set_aside) == 1 else "them"
+        kinds = counts_by_kind(run.set_aside)
+        parts.append(f"{n_files} set aside ({kinds}); the report lists {them}.")
     model = shlex.quote(str(run.folder.path))
     parts.append(
         f"Run         {printable(run.folder.path)}\n"
         f"Report      {printable(run.report)}\n"
         f"SavedModel  {printable(run.saved_model)}\n"
-        f"Took        {duration_text(total)}\n"
+        f"Took        {duration_text(seconds)}\n"
         f"Next        tl-app predict {printable(model)} PICTURE..."
     )
     return "\n\n".join(parts)
@@ -204,12 +217,14 @@ def cache_text(info: CacheInfo) -> str:
 
 
 def _table_words(one: TableInfo) -> str:
-    """Backbone, boundary and view of a table of features."""
-    if one.kind != "features":
-        return ""
+    """What a table holds, for people."""
+    if one.kind == "inspections":
+        return "what the check of each file found"
+    if one.kind == "pictures":
+        return f"resized photographs, {one.what['preprocessing']['image_size_px']} px"
     cut = one.what.get("unfreeze")
-    where = "pooled" if cut == 0 else f"under the top {cut}"
-    view = "plain" if one.what.get("view") == "plain" else f"draw {one.what.get('number')}"
+    where = "pooled" if cut == 0 else f"below the top {'block' if cut == 1 else f'{cut} blocks'}"
+    view = "plain" if one.what.get("view") == "plain" else f"drawn view {one.what['number'] + 1}"
     return f"{one.what.get('backbone', '?')}, {where}, {view}"
 
 

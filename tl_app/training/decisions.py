@@ -14,8 +14,10 @@ from tl_app.storage import read_json, write_json
 from tl_app.units import bytes_text, duration_text
 
 MAX_DISK_SHARE = 0.5
-"""Kept activations take at most this share of the free disk."""
+"""Kept activations of all phases take at most this share of the free disk."""
 
+PHASE = "phase "
+"""How the keys of phases' decisions begin."""
 
 WRITE_BYTES_PER_SECOND, READ_BYTES_PER_SECOND = 300e6, 1e9
 """Of kept activations: a plain disk, and pages that mostly stay in memory."""
@@ -94,7 +96,7 @@ class Decisions:
             look_seconds: to load a picture and run the frozen part on it.
             free_bytes: where activations would be kept.
         """
-        key = f"phase {phase.name}"
+        key = PHASE + phase.name
         recorded = self.read().get(key)
         if recorded is not None:
             return PhaseDecision(**recorded)
@@ -110,7 +112,12 @@ class Decisions:
                 + n_bytes / WRITE_BYTES_PER_SECOND
                 + phase.epochs * n_train * row_bytes / READ_BYTES_PER_SECOND
             )
-            fits = n_bytes < MAX_DISK_SHARE * free_bytes
+            promised = sum(
+                values["n_bytes"]
+                for name, values in self.read().items()
+                if name.startswith(PHASE) and values["source"] == "kept"
+            )
+            fits = promised + n_bytes < MAX_DISK_SHARE * free_bytes
             pays = kept_seconds <= streamed_seconds
             decision = PhaseDecision(
                 "kept" if fits and pays else "streamed",
