@@ -287,7 +287,8 @@ def test_a_batch_too_large_for_the_memory_is_no_matter_for_the_estimate(folder, 
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     trainer = make(folder, head_phase(), tune_phase())
-    monkeypatch.setattr(estimate_module, "tf", SimpleNamespace(zeros=exhausted, errors=tf.errors))
+    broken = SimpleNamespace(zeros=exhausted, errors=tf.errors, function=tf.function)
+    monkeypatch.setattr(estimate_module, "tf", broken)
     trainer.prepare()
     assert set(trainer.decisions.read()["estimate"]["phases"]) == {"head"}
 

@@ -21,6 +21,7 @@ from tl_app.heads.linear import L2_GRID
 from tl_app.inputs.ahead import run_ahead
 from tl_app.training.batches import steps_per_epoch
 from tl_app.training.classifier import Classifier
+from tl_app.training.engine_choice import LOAD_SECONDS
 from tl_app.training.hardware import Hardware
 from tl_app.training.phase_inputs import PhaseInputs, TrainingData
 from tl_app.units import bytes_text, duration_text
@@ -28,8 +29,9 @@ from tl_app.units import bytes_text, duration_text
 N_PROBE = 32
 """Pictures that the frozen part is timed with."""
 
-TRACE_SECONDS = 1.5
-"""A phase of gradient descent begins with tracing its step."""
+TRACE_FACTOR = 3.0
+"""A phase of gradient descent begins with tracing its step and its validation, which takes so
+many times what tracing the bare step does."""
 
 STEP_SECONDS = 0.004
 """Of a step besides its arithmetic: gathering the batch, updating the weights."""
@@ -178,36 +180,41 @@ def estimate_descent(
     n_steps: int,
     n_validation: int,
 ) -> float | None:
-    """Seconds of a phase that descends on kept activations, all its epochs.
+    """Seconds of a phase that descends, all its epochs; its inputs are not counted.
 
     The step is taken on nothing and changes nothing.
 
     Args:
+        above: inputs and `training` to logits.
+        variables: what is trained.
+        boundary: shape of one input.
+        phase: how many epochs.
+        n_steps: of an epoch.
+        n_validation: pictures.
         batch_size: pictures that one device is given.
 
     Returns:
         None where the memory does not hold a batch, which training will find out by itself.
     """
+    values = [variable.value for variable in variables]
 
-    def seconds_of(n: int) -> float:
-        batch = tf.zeros((n, *boundary))
+    @tf.function
+    def step(batch: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(above(batch, False))
+        return tape.gradient(loss, values)
 
-        def step() -> None:
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_sum(above(batch, False))
-            tape.gradient(loss, [variable.value for variable in variables])
-
-        step()
-        return _median_seconds(step)
-
-    # What one picture takes is Python, which a traced step does without.
     try:
-        one, whole = seconds_of(1), seconds_of(batch_size)
+        batch = tf.zeros((batch_size, *boundary))
+        started = time.perf_counter()
+        step(batch)
+        first = time.perf_counter() - started
+        seconds = _median_seconds(lambda: step(batch))
     except tf.errors.ResourceExhaustedError:
         return None
-    seconds = max(whole - one, 0.0) * batch_size / max(batch_size - 1, 1) + STEP_SECONDS
+    tracing = TRACE_FACTOR * max(first - seconds, 0.0)
     steps = n_steps + n_validation / batch_size / 3
-    return TRACE_SECONDS + phase.epochs * steps * seconds
+    return tracing + phase.epochs * steps * (seconds + STEP_SECONDS)
 
 
 def estimate_phases(
@@ -235,18 +242,21 @@ def estimate_phases(
             continue
         decision = inputs.decide(phase)
         below = classifier.below(phase.unfreeze)
-        if decision.source == "streamed" or below is None:
-            found[phase.name] = decision.streamed_seconds
-            continue
-        found[phase.name] = estimate_descent(
-            classifier.above(phase.unfreeze),
+        streamed = decision.source == "streamed"
+        descent = estimate_descent(
+            (classifier.whole if streamed else classifier.above)(phase.unfreeze),
             classifier.trainable(phase.unfreeze, phase.layer_decay)[0],
-            tuple(below.output.shape[1:]),
+            (data.pictures.size_px, data.pictures.size_px, 3)
+            if streamed or below is None
+            else tuple(below.output.shape[1:]),
             phase=phase,
             batch_size=batch_size // n_devices,
             n_steps=steps_per_epoch(n_train, batch_size),
             n_validation=len(data.validation_rows),
         )
+        if descent is not None and streamed:
+            descent += phase.epochs * n_train * LOAD_SECONDS
+        found[phase.name] = descent
     return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
