@@ -107,6 +107,8 @@ def comparison(
         "against": variant,
         "times_faster": statistics.median(run.scaled_seconds for run in recipe)
         / statistics.median(run.scaled_seconds for run in app),
+        "epoch_times_faster": statistics.median(run.epoch_seconds for run in recipe)
+        / statistics.median(run.epoch_seconds for run in app),
         "is_whole_recipe": all(n == RECIPE_EPOCHS for n in recipe[0].n_epochs),
         **asdict(compare(app[0].right, recipe[0].right)),
     }
@@ -118,6 +120,8 @@ def summary(runs: list[Measurement]) -> dict[str, Any]:
         "seconds": statistics.median(run.seconds for run in runs),
         "scaled_seconds": statistics.median(run.scaled_seconds for run in runs),
         "phases": medians(run.phases for run in runs),
+        "told": medians(run.told for run in runs),
+        "epoch_seconds": statistics.median(run.epoch_seconds for run in runs),
         "milestones": medians(run.milestones for run in runs),
         "accuracy": runs[0].accuracy,
         "peak_memory_bytes": max(run.peak_memory_bytes for run in runs),

@@ -7,7 +7,9 @@ picture's path below the test folder.
 from __future__ import annotations
 
 import json
+import math
 import re
+import statistics
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
@@ -43,6 +45,8 @@ class Measurement:
         seconds: of the whole process.
         scaled_seconds: as if the recipe had run all its epochs; `seconds` for the app.
         phases: seconds of each part, scaled as well.
+        told: what the app told beforehand of some of these parts (app only).
+        epoch_seconds: of the phase that fine-tunes, the median of its epochs after the first.
         milestones: seconds from the start of the process (app only).
         n_epochs: of each phase as it was run (recipe only).
         peak_memory_bytes, peak_anonymous_bytes: see `Finished`.
@@ -52,6 +56,8 @@ class Measurement:
     seconds: float
     scaled_seconds: float
     phases: dict[str, float]
+    told: dict[str, float]
+    epoch_seconds: float
     milestones: dict[str, float]
     n_epochs: tuple[int, ...]
     peak_memory_bytes: int
@@ -88,6 +94,10 @@ def run_app(
         seconds=done.seconds,
         scaled_seconds=done.seconds,
         phases={**document["seconds"], **_phase_seconds(run)},
+        told=_told_seconds(run),
+        epoch_seconds=_epoch_seconds(
+            [r["seconds"] for r in read_json(run.history_file) if r["phase"] == "fine_tune"]
+        ),
         milestones=find_milestones(done),
         n_epochs=(),
         peak_memory_bytes=done.peak_memory_bytes,
@@ -107,6 +117,18 @@ def _phase_seconds(run: RunFolder) -> dict[str, float]:
     for record in read_json(run.history_file):
         seconds[f"phase {record['phase']}"] += record["seconds"]
     return dict(seconds)
+
+
+def _epoch_seconds(seconds: list[float]) -> float:
+    """The first epoch traces as well."""
+    return statistics.median(seconds[1:] or seconds or [math.nan])
+
+
+def _told_seconds(run: RunFolder) -> dict[str, float]:
+    """The estimate that was told before the features, by the names of `_phase_seconds`."""
+    estimate = read_json(run.decisions_file)["estimate"]
+    phases = {f"phase {name}": seconds for name, seconds in estimate["phases"].items()}
+    return {"features": estimate["features"], **phases}
 
 
 def find_milestones(done: Finished) -> dict[str, float]:
@@ -164,6 +186,8 @@ def run_recipe(
         seconds=done.seconds,
         scaled_seconds=done.seconds + sum(phases.values()) - sum(document["seconds"].values()),
         phases=phases,
+        told={},
+        epoch_seconds=_epoch_seconds(document["epoch_seconds"]["tune"]),
         milestones={},
         n_epochs=(n_epochs, n_epochs),
         peak_memory_bytes=done.peak_memory_bytes,

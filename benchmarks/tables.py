@@ -66,6 +66,7 @@ def _set(one_set: dict[str, Any]) -> Iterator[str]:
         ["epochs run, a phase", *(_epochs(ways[name]) for name in names)],
         ["seconds, all epochs", *(_seconds(ways[name]["scaled_seconds"]) for name in names)],
         ["... as run", *(_seconds(ways[name]["seconds"]) for name in names)],
+        ["an epoch of fine-tuning", *(f"{ways[name]['epoch_seconds']:.2f}" for name in names)],
         ["test accuracy", *(f"{ways[name]['accuracy']:.1%}" for name in names)],
         ["peak memory, MB", *(_megabytes(ways[name]["peak_memory_bytes"]) for name in names)],
         [
@@ -95,6 +96,16 @@ def _set(one_set: dict[str, Any]) -> Iterator[str]:
             for phase, seconds in ways[name]["phases"].items()
         ],
     )
+    app = ways["tl_app"]
+    if app["told"]:
+        yield "### Seconds that tl_app told beforehand"
+        yield table(
+            ["part", "told", "taken"],
+            [
+                [part, _seconds(seconds), _seconds(app["phases"][part])]
+                for part, seconds in app["told"].items()
+            ],
+        )
     yield "### First and second training of tl_app"
     second = one_set["second_training"]
     yield table(

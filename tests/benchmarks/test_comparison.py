@@ -13,6 +13,8 @@ def measurement(seconds: float, right: dict[str, bool], n_epochs: tuple[int, ...
         seconds=seconds,
         scaled_seconds=2 * seconds if n_epochs else seconds,
         phases={"train": seconds / 2},
+        told={},
+        epoch_seconds=seconds / 10,
         milestones={},
         n_epochs=n_epochs,
         peak_memory_bytes=int(1e9),
