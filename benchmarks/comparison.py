@@ -103,12 +103,12 @@ def comparison(
     app: list[Measurement], recipe: list[Measurement], variant: Variant
 ) -> dict[str, Any]:
     """How many times faster, and the paired difference of the first runs' accuracies."""
+    own, other = median_epoch(app), median_epoch(recipe)
     return {
         "against": variant,
         "times_faster": statistics.median(run.scaled_seconds for run in recipe)
         / statistics.median(run.scaled_seconds for run in app),
-        "epoch_times_faster": statistics.median(run.epoch_seconds for run in recipe)
-        / statistics.median(run.epoch_seconds for run in app),
+        "epoch_times_faster": own and other and other / own,
         "is_whole_recipe": all(n == RECIPE_EPOCHS for n in recipe[0].n_epochs),
         **asdict(compare(app[0].right, recipe[0].right)),
     }
@@ -121,13 +121,19 @@ def summary(runs: list[Measurement]) -> dict[str, Any]:
         "scaled_seconds": statistics.median(run.scaled_seconds for run in runs),
         "phases": medians(run.phases for run in runs),
         "told": medians(run.told for run in runs),
-        "epoch_seconds": statistics.median(run.epoch_seconds for run in runs),
+        "epoch_seconds": median_epoch(runs),
         "milestones": medians(run.milestones for run in runs),
         "accuracy": runs[0].accuracy,
         "peak_memory_bytes": max(run.peak_memory_bytes for run in runs),
         "peak_anonymous_bytes": max(run.peak_anonymous_bytes for run in runs),
         "runs": [as_document(run) for run in runs],
     }
+
+
+def median_epoch(runs: list[Measurement]) -> float | None:
+    """Seconds of an epoch of fine-tuning; None where a run has none."""
+    seconds = [run.epoch_seconds for run in runs if run.epoch_seconds is not None]
+    return statistics.median(seconds) if len(seconds) == len(runs) else None
 
 
 def medians(rows: Iterable[dict[str, float]]) -> dict[str, float]:

@@ -7,7 +7,6 @@ picture's path below the test folder.
 from __future__ import annotations
 
 import json
-import math
 import re
 import statistics
 import sys
@@ -46,7 +45,8 @@ class Measurement:
         scaled_seconds: as if the recipe had run all its epochs; `seconds` for the app.
         phases: seconds of each part, scaled as well.
         told: what the app told beforehand of some of these parts (app only).
-        epoch_seconds: of the phase that fine-tunes, the median of its epochs after the first.
+        epoch_seconds: of the phase that fine-tunes, the median of its epochs after the first;
+            None where there is no such phase.
         milestones: seconds from the start of the process (app only).
         n_epochs: of each phase as it was run (recipe only).
         peak_memory_bytes, peak_anonymous_bytes: see `Finished`.
@@ -57,7 +57,7 @@ class Measurement:
     scaled_seconds: float
     phases: dict[str, float]
     told: dict[str, float]
-    epoch_seconds: float
+    epoch_seconds: float | None
     milestones: dict[str, float]
     n_epochs: tuple[int, ...]
     peak_memory_bytes: int
@@ -119,9 +119,9 @@ def _phase_seconds(run: RunFolder) -> dict[str, float]:
     return dict(seconds)
 
 
-def _epoch_seconds(seconds: list[float]) -> float:
+def _epoch_seconds(seconds: list[float]) -> float | None:
     """The first epoch traces as well."""
-    return statistics.median(seconds[1:] or seconds or [math.nan])
+    return statistics.median(seconds[1:] or seconds) if seconds else None
 
 
 def _told_seconds(run: RunFolder) -> dict[str, float]:

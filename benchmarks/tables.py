@@ -66,7 +66,7 @@ def _set(one_set: dict[str, Any]) -> Iterator[str]:
         ["epochs run, a phase", *(_epochs(ways[name]) for name in names)],
         ["seconds, all epochs", *(_seconds(ways[name]["scaled_seconds"]) for name in names)],
         ["... as run", *(_seconds(ways[name]["seconds"]) for name in names)],
-        ["an epoch of fine-tuning", *(f"{ways[name]['epoch_seconds']:.2f}" for name in names)],
+        ["an epoch of fine-tuning", *(_epoch(ways[name]) for name in names)],
         ["test accuracy", *(f"{ways[name]['accuracy']:.1%}" for name in names)],
         ["peak memory, MB", *(_megabytes(ways[name]["peak_memory_bytes"]) for name in names)],
         [
@@ -125,6 +125,10 @@ def _set(one_set: dict[str, Any]) -> Iterator[str]:
 
 def _epochs(way: dict[str, Any]) -> str:
     return " + ".join(map(str, way["runs"][0]["n_epochs"])) or "its own"
+
+
+def _epoch(way: dict[str, Any]) -> str:
+    return "" if way["epoch_seconds"] is None else f"{way['epoch_seconds']:.2f}"
 
 
 def _comparison(row: dict[str, Any]) -> list[str]:

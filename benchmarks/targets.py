@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,7 +130,7 @@ def _of_set(one_set: dict[str, Any], is_sized: bool) -> Iterator[dict[str, Any]]
             "measured": f"{row['times_faster']:.1f}",
             "met": row["times_faster"] >= wanted if is_sized else None,
         }
-        if row["against"] == "repaired" and math.isfinite(row["epoch_times_faster"]):
+        if row["against"] == "repaired" and row["epoch_times_faster"] is not None:
             yield _row(
                 f"{name}: an epoch of fine-tuning, times faster than the repaired recipe's",
                 f"at least {EPOCH_TIMES_FASTER:g}",

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.comparison import comparison, medians, schedule, summary
@@ -87,3 +90,13 @@ def test_decoding_then_engine_adds_up_their_seconds() -> None:
     assert found["pictures_per_second"]["decode_then_engine"] == pytest.approx(100.0)
     assert found["app_to_decode_then_engine"] == pytest.approx(0.9)
     assert found["app_to_tf_function"] == pytest.approx(1.5)
+
+
+def test_a_training_without_fine_tuning_has_no_epochs_to_compare() -> None:
+    app = measurement(10.0, {"a": True, "b": True}, ())
+    recipe = measurement(70.0, {"a": True, "b": False}, (10, 10))
+    assert comparison([app], [recipe], "repaired")["epoch_times_faster"] == pytest.approx(7.0)
+    head_only = replace(app, epoch_seconds=None)
+    assert comparison([head_only], [recipe], "repaired")["epoch_times_faster"] is None
+    assert summary([head_only, app])["epoch_seconds"] is None
+    json.dumps(summary([head_only]), allow_nan=False)
