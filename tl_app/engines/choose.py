@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -112,6 +113,8 @@ def choose_engine(
             errors.append(error)
         else:
             engines[name] = engine
+        # Converters leave graphs that refer to themselves, some hundred megabytes of them.
+        gc.collect()
     if not engines:
         raise _none_left(errors)
     if len(refused) + len(engines) == 1:

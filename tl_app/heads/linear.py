@@ -106,7 +106,8 @@ def standardise(
     share = weights / weights.sum()
     mean = share @ values
     values -= mean
-    spread = np.sqrt(share @ values**2)
+    # Without a matrix of squares: at its largest this one is half of what a run has in memory.
+    spread = np.sqrt(np.einsum("i,ij,ij->j", share, values, values))
     scale = (spread + max(SPREAD_FLOOR * spread.mean(), 1e-12)) ** power
     scale *= np.sqrt(np.mean((spread / scale) ** 2)) or 1.0
     values /= scale
@@ -127,7 +128,7 @@ def smooth(labels: np.ndarray, n_classes: int, label_smoothing: float) -> np.nda
 
 
 def _solve(
-    values: np.ndarray,
+    parts: Sequence[np.ndarray],
     targets: np.ndarray,
     weights: np.ndarray,
     l2: float,
@@ -137,19 +138,30 @@ def _solve(
 ) -> np.ndarray:
     """Minimise the weighted mean cross-entropy plus l2/2 |kernel|^2.
 
+    Args:
+        parts: float64, each of shape (n, n_dimensions): the examples, one part after the other.
+        targets: float64, shape (n_examples, n_classes).
+        weights: float64, shape (n_examples,).
+        l2: penalty.
+        start: as what is returned; None starts at zero.
+        max_iterations, tolerance: of L-BFGS.
+
     Returns:
         float64, shape (n_dimensions + 1, n_classes); the last row is the bias, not penalised.
     """
-    n_dimensions, n_classes = values.shape[1], targets.shape[1]
+    n_dimensions, n_classes = parts[0].shape[1], targets.shape[1]
     share = (weights / weights.sum())[:, None]
+    ends = np.cumsum([len(part) for part in parts])[:-1]
 
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         theta = flat.reshape(n_dimensions + 1, n_classes)
         kernel = theta[:-1]
-        log_p = log_softmax(values @ kernel + theta[-1], axis=1)
+        log_p = log_softmax(_product(parts, kernel) + theta[-1], axis=1)
         residual = (np.exp(log_p) - targets) * share
         gradient = np.empty_like(theta)
-        gradient[:-1] = values.T @ residual + l2 * kernel
+        gradient[:-1] = l2 * kernel
+        for part, its_residual in zip(parts, np.split(residual, ends), strict=True):
+            gradient[:-1] += part.T @ its_residual
         gradient[-1] = residual.sum(axis=0)
         loss = -np.sum(share * targets * log_p) + 0.5 * l2 * np.sum(kernel**2)
         return float(loss), gradient.ravel()
@@ -163,6 +175,12 @@ def _solve(
         options={"maxiter": max_iterations, "maxcor": 20, "ftol": tolerance, "gtol": 1e-6},
     )
     return result.x.reshape(n_dimensions + 1, n_classes)
+
+
+def _product(parts: Sequence[np.ndarray], kernel: np.ndarray) -> np.ndarray:
+    """All parts, one after the other, times `kernel`; they are never joined themselves."""
+    products = [part @ kernel for part in parts]
+    return products[0] if len(products) == 1 else np.concatenate(products)
 
 
 def solve_linear_head(
@@ -195,7 +213,7 @@ def solve_linear_head(
     targets = smooth(labels, n_classes, label_smoothing)
     n_threads = None if space.values.size * n_classes > SHARED_OUT else 1
     with threadpool_limits(n_threads, "blas"):
-        theta = _solve(space.values, targets, weights, l2, None, max_iterations, 1e-10)
+        theta = _solve([space.values], targets, weights, l2, None, max_iterations, 1e-10)
     return space.fold(theta[:-1], theta[-1], l2)
 
 
@@ -228,15 +246,22 @@ def choose_l2(
         where it only gets worse).
     """
     weights = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
-    space = standardise(features, weights)
-    targets = smooth(labels, n_classes, label_smoothing)
     if n_folds is None:
         n_folds = 5 if len(labels) <= 1000 else 3
     folds = _group_folds(labels, groups, n_folds, seed)
-    parts = [folds == fold for fold in np.unique(folds)]
-    parts = [held for held in parts if np.unique(labels[~held]).size > 1]
+    # Fold by fold, so that what is held out, and what is not, are slices and no copies.
+    order = np.argsort(folds, kind="stable")
+    labels, weights, folds = labels[order], weights[order], folds[order]
+    values = standardise(features[order], weights).values
+    targets = smooth(labels, n_classes, label_smoothing)
+    _, firsts = np.unique(folds, return_index=True)
+    parts = [
+        slice(int(first), int(end))
+        for first, end in zip(firsts, [*firsts[1:], len(folds)], strict=True)
+    ]
+    parts = [held for held in parts if np.unique(_without(labels, held)).size > 1]
     strengths, iterations = sorted(grid, reverse=True), 100
-    if space.values.size * n_classes > LARGE:
+    if values.size * n_classes > LARGE:
         parts, strengths, iterations = parts[:1], strengths[::2], 40
     starts: list[np.ndarray | None] = [None] * len(parts)
     means: dict[float, float] = {}
@@ -244,11 +269,17 @@ def choose_l2(
     def held_out_loss(part: int, l2: float) -> float:
         held = parts[part]
         theta = _solve(
-            space.values[~held], targets[~held], weights[~held], l2, starts[part], iterations, 1e-7
+            [values[: held.start], values[held.stop :]],
+            _without(targets, held),
+            _without(weights, held),
+            l2,
+            starts[part],
+            iterations,
+            1e-7,
         )
         starts[part] = theta
-        log_p = log_softmax(space.values[held] @ theta[:-1] + theta[-1], axis=1)
-        return -float(log_p[np.arange(held.sum()), labels[held]].sum())
+        log_p = log_softmax(values[held] @ theta[:-1] + theta[-1], axis=1)
+        return -float(log_p[np.arange(len(log_p)), labels[held]].sum())
 
     # A fold on each core: its matrices are too small to be shared out themselves.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(usable_cores()) as pool:
@@ -256,12 +287,16 @@ def choose_l2(
         for l2 in strengths if parts else ():
             loss = sum(pool.map(held_out_loss, range(len(parts)), repeat(l2)))
             on_strength()
-            means[float(l2)] = loss / sum(int(held.sum()) for held in parts)
+            means[float(l2)] = loss / sum(held.stop - held.start for held in parts)
             if means[float(l2)] > HOPELESS * min(means.values()):
                 break
     if not means:
         return DEFAULT_L2, {}
     return min(means, key=lambda l2: means[l2]), means
+
+
+def _without(rows: np.ndarray, held: slice) -> np.ndarray:
+    return np.concatenate([rows[: held.start], rows[held.stop :]])
 
 
 def _group_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:

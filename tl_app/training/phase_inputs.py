@@ -289,9 +289,10 @@ class PhaseInputs:
             float32, shape (1 + n_views, n_train, n_features).
         """
         self._ensure(phase)
-        return np.stack(
-            [self._rows(0, view, self._data.train_rows).all() for view in self._views(phase)]
-        )
+        views = [self._rows(0, view, self._data.train_rows) for view in self._views(phase)]
+        if len(views) == 1:
+            return views[0].all()[np.newaxis]
+        return np.stack([view.all() for view in views])
 
     def validation_features(self, phase: Phase) -> np.ndarray:
         """Pooled features of the validation side, float32, shape (n_validation, n_features)."""
