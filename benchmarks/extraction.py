@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--max-pictures", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    files = sorted(pictures_of([arguments.folder]))
+    files = sorted(pictures_of([arguments.folder])[0])
     # Every n-th, so that all classes are there.
     files = files[:: max(1, len(files) // arguments.max_pictures)][: arguments.max_pictures]
     with tempfile.TemporaryDirectory() as scratch:

@@ -14,7 +14,9 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 class Settings(BaseModel):
     """Base of all settings: unknown keys are mistakes, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -62,6 +64,15 @@ class DataSettings(Settings):
     min_examples_per_class: Annotated[int, Field(ge=2)] = Field(
         3, description="A class with fewer usable pictures stops the run."
     )
+
+    @model_validator(mode="after")
+    def _window_rises(self) -> DataSettings:
+        if self.window != "auto" and not 0 <= self.window[0] < self.window[1] <= 65535:
+            raise ValueError(
+                f"window: received {list(self.window)}; allowed: auto, or two levels with "
+                "0 <= low < high <= 65535"
+            )
+        return self
 
 
 class Augmentation(Settings):

@@ -51,6 +51,7 @@ class ForgivingStream:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_open = True
+        self.failure: Exception | None = None
 
     def write(self, text: str) -> int:
         if self._is_open:
@@ -76,8 +77,9 @@ class ForgivingStream:
     def _attempt(self, action: Callable[[], object]) -> None:
         try:
             action()
-        except (OSError, ValueError):  # closed pipe, terminal gone, closed file
+        except (OSError, ValueError) as error:  # closed pipe, terminal gone, closed file
             self._is_open = False
+            self.failure = error
 
 
 def terminal_columns(stream: ForgivingStream) -> int | None:

@@ -10,17 +10,20 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from tl_app.config import Config
 from tl_app.errors import ConfigError, RunError
 from tl_app.records import Dataset, Evaluation, Predictions, Preprocessing, Side, Split
-from tl_app.storage import read_arrays, read_json, storage_errors, write_arrays, write_json
+from tl_app.storage import damaged, read_arrays, read_json, storage_errors, write_arrays, write_json
+
+T = TypeVar("T")
 
 RUN_FORMAT = 1
 """Raised when a newer tl_app writes what an older one would misread."""
@@ -234,7 +237,7 @@ class RunFolder:
     # --- records -----------------------------------------------------------------------
 
     def read_info(self) -> dict[str, Any]:
-        return read_json(self.info_file)
+        return {"seconds": {}, "status": None, "command": "", **_record(self.info_file, dict)}
 
     def update_info(self, **values: Any) -> None:
         """Merge `values` into run.json (`status`, `seconds`, ...)."""
@@ -247,17 +250,24 @@ class RunFolder:
             {**dataset.to_dict(), "preprocessing": preprocessing.to_dict()},
         )
 
+    def read_config(self) -> Config:
+        return _record(self.config_file, Config.model_validate)
+
     def read_dataset(self) -> Dataset:
-        return Dataset.from_dict(read_json(self.dataset_file))
+        return _record(self.dataset_file, Dataset.from_dict)
 
     def read_preprocessing(self) -> Preprocessing:
-        return Preprocessing.from_dict(read_json(self.dataset_file)["preprocessing"])
+        return _record(
+            self.dataset_file, lambda values: Preprocessing.from_dict(values["preprocessing"])
+        )
 
     def read_split(self) -> Split:
-        return Split.from_dict(read_json(self.split_file))
+        return _record(self.split_file, Split.from_dict)
 
     def read_evaluation(self) -> Evaluation:
-        return Evaluation.from_dict(read_json(self.evaluation_file)["evaluation"])
+        return _record(
+            self.evaluation_file, lambda values: Evaluation.from_dict(values["evaluation"])
+        )
 
     def write_predictions(self, side: Side, predictions: Predictions) -> None:
         write_arrays(
@@ -278,6 +288,19 @@ class RunFolder:
             probabilities=arrays["probabilities"],
             class_names=tuple(str(name) for name in arrays["class_names"]),
         )
+
+
+def _record(file: Path, build: Callable[[Any], T]) -> T:
+    """What `build` makes of a JSON file.
+
+    Raises:
+        RunError: the file is missing, damaged, or holds something else.
+    """
+    values = read_json(file)
+    try:
+        return build(values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(file, error) from error
 
 
 def _name_taken(path: Path) -> RunError:

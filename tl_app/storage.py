@@ -38,7 +38,7 @@ def storage_errors(
                 allowed=f"free space (now {_free_mb(path)} MB)",
                 next_step=f"free some space or {elsewhere}, then run again",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):
             raise StorageError(
                 "The folder cannot be written.",
                 received=str(path),
@@ -92,6 +92,28 @@ def write_atomic(
             raise
 
 
+def build_file(path: Path, build: Callable[[Path], object]) -> None:
+    """Like `write_atomic`, for libraries that write to a path themselves.
+
+    Args:
+        path: what the file will be called.
+        build: gets the path to write to, of the same suffix.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; nothing is left.
+    """
+    temporary = path.with_name(f".writing-{path.name}")
+    with storage_errors(path):
+        try:
+            build(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+
+
 def write_json(path: Path, values: Any) -> None:
     """Atomically write `values` as UTF-8 JSON."""
     text = json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False)
@@ -114,7 +136,18 @@ def read_json(path: Path) -> Any:
             next_step="tl-app train --resume RUN, or train anew",
         ) from error
     except ValueError as error:
-        raise RunError(f"A file of the run is damaged: {error}.", received=str(path)) from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> RunError:
+    """A file of a run that holds something else than was written."""
+    what = f"no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+    return RunError(
+        f"A file of the run is damaged: {what}.",
+        received=str(path),
+        allowed="the file as tl-app wrote it",
+        next_step="bring it back from a copy, or train anew",
+    )
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -162,7 +162,7 @@ def test_given_sides_stay_and_withheld_pictures_had_none(examples):
 @same_every_time
 def test_every_class_with_three_groups_is_on_every_side(examples, seed):
     dataset, split = split_of(examples, seed=seed)
-    n_groups = Counter(group.label for group in find_groups(examples))
+    n_groups = Counter(label for group in find_groups(examples) for label in group.labels)
     for label, n in n_groups.items():
         found = {
             side

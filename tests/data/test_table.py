@@ -47,6 +47,16 @@ def test_class_folders_win_over_a_table(tmp_path, pictures, run_scan, reporter):
     assert "--table" in reporter.said
 
 
+def test_folders_that_are_no_labels_of_the_table_beside_them(
+    tmp_path, pictures, run_scan, reporter
+):
+    root = pictures(tmp_path / "set", site_a=4, site_b=4)
+    lines = [f"site_{'ab'[i // 4]}/{i % 4:04}.png,{'xy'[i % 2]}" for i in range(8)]
+    (root / "labels.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    assert run_scan(root).class_names == ("x", "y")
+    assert "site_a, site_b" in reporter.said
+
+
 def test_more_than_one_table(album, run_scan):
     for name in ("1.csv", "2.csv"):
         (album / name).write_text(rows())

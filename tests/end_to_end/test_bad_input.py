@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.end_to_end.photos import TRAIN_FAST, draw, in_own_mounts, tl_app
 from tl_app.cli.main import main
+from tl_app.errors import WeightsError
 from tl_app.run import RUN_FORMAT
 
 
@@ -128,10 +129,15 @@ CASES = {
 }
 
 
+def no_network(url: str, *_, **__) -> None:
+    raise WeightsError("no network.", received=url)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_one_message_and_nothing_left(case, tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("TL_APP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr("tl_app.backbones.weights.download", no_network)
     code, words = CASES[case]
     output = tmp_path / "out"
     found = main(["train", *case(tmp_path / "data"), "--output", str(output)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tl_app.data.walk import Found, walk
@@ -41,8 +41,11 @@ class TrainedRun:
     ) -> tuple[Predictions, list[SetAside]]:
         """Classify files, or all pictures below folders."""
         classifier = SavedModelClassifier(self.saved_model)
-        found = pictures_of([Path(path) for path in paths])
-        return classifier.predict_files(found, reporter=reporter or SilentReporter())
+        found, left_out = pictures_of([Path(path) for path in paths])
+        predictions, unusable = classifier.predict_files(
+            found, reporter=reporter or SilentReporter()
+        )
+        return predictions, [*left_out, *unusable]
 
 
 def finished_run(folder: RunFolder) -> TrainedRun:
@@ -70,8 +73,8 @@ def finished_run(folder: RunFolder) -> TrainedRun:
     )
 
 
-def pictures_of(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are named, and all pictures below folders.
+def pictures_of(paths: Sequence[Path]) -> tuple[list[Path], list[SetAside]]:
+    """Files as they are named, and all pictures below folders; and what below them is none.
 
     Raises:
         DataError: a path does not exist, or there is no picture at all.
@@ -84,18 +87,19 @@ def pictures_of(paths: Sequence[Path]) -> list[Path]:
             allowed="picture files, and folders that hold some",
         )
     files: list[Path] = []
+    set_aside: list[SetAside] = []
     for path in paths:
-        files.extend(_pictures_below(path) if path.is_dir() else [path])
+        if not path.is_dir():
+            files.append(path)
+            continue
+        found = Found()
+        walk(path.absolute(), ".", set(), found)
+        files += [path / name for name in sorted(found.pictures)]
+        set_aside += [replace(entry, path=str(path / entry.path)) for entry in found.set_aside]
     if not files:
         raise DataError(
             "There are no pictures here.",
             received=", ".join(str(path) for path in paths[:5]),
             allowed="picture files, and folders that hold some",
         )
-    return files
-
-
-def _pictures_below(folder: Path) -> list[Path]:
-    found = Found()
-    walk(folder.absolute(), ".", set(), found)
-    return [folder / path for path in sorted(found.pictures)]
+    return files, set_aside

@@ -24,20 +24,19 @@ from tl_app.app.finishing import evaluate_and_export, train_phases
 from tl_app.app.stages import StageClock
 from tl_app.backbones.blocks import Backbone, count_blocks
 from tl_app.backbones.loading import default_image_size_px
-from tl_app.backbones.registry import get_spec
+from tl_app.backbones.registry import HUB_PREFIX, get_spec
 from tl_app.config import Config
 from tl_app.data.scan import scan
 from tl_app.data.splitting import make_split
 from tl_app.errors import Interrupted, RunError, StorageError, TlAppError
 from tl_app.features.inspecting import Inspector, scan_preprocessing
 from tl_app.features.store import GB, FeatureStore
-from tl_app.inputs.window import resolve_window
+from tl_app.inputs.window import describe_window, resolve_window
 from tl_app.progress import Reporter
 from tl_app.records import (
     Preprocessing,
 )
 from tl_app.run import RunFolder, default_run_name
-from tl_app.storage import read_json
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware, choose_hardware, require_devices
 from tl_app.training.trackers import require_trackers
@@ -78,6 +77,10 @@ def train(
     if config.weights is not None:
         # A resumed run may be started from another folder.
         config = config.model_copy(update={"weights": os.path.abspath(config.weights)})
+    hub_path = config.backbone.removeprefix(HUB_PREFIX)
+    if hub_path != config.backbone and os.path.exists(hub_path):
+        backbone_name = HUB_PREFIX + os.path.abspath(hub_path)
+        config = config.model_copy(update={"backbone": backbone_name})
     spec = get_spec(config.backbone)
     previous = None if split_from is None else RunFolder.open(split_from, output)
     require_trackers(config)
@@ -121,6 +124,9 @@ def train(
         window=resolve_window(config.data.window, dataset.examples),
         max_pixels=config.data.max_pixels,
     )
+    text, is_warning = describe_window(preprocessing.window, dataset.examples)
+    if text:
+        (reporter.warn if is_warning else reporter.message)(text)
     folder = RunFolder.create(
         output, name or default_run_name(source, config.backbone), exact=name is not None
     )
@@ -148,7 +154,7 @@ def resume(run: str, *, output: Path, command: str = "", reporter: Reporter) -> 
         if folder.read_info().get("status") == "complete":
             reporter.message(f"Run {folder.path} is complete; nothing is left to do.")
             return finished_run(folder)
-        config = Config.model_validate(read_json(folder.config_file))
+        config = folder.read_config()
         decisions = Decisions(folder).read()
         if not {"hardware", "backbone"} <= set(decisions):
             raise RunError(
@@ -185,7 +191,7 @@ def _finish(
     reporter: Reporter,
 ) -> TrainedRun:
     how = f"tl-app train --resume {folder.path}"
-    config = Config.model_validate(read_json(folder.config_file))
+    config = folder.read_config()
     try:
         train_phases(folder, backbone, strategy, store, clock, reporter)
         evaluate_and_export(folder, clock, reporter)

@@ -10,7 +10,6 @@ import numpy as np
 from tl_app.app.finished import finished_run, pictures_of
 from tl_app.app.finishing import evaluated_side
 from tl_app.app.reporting import write_report
-from tl_app.config import Config
 from tl_app.data.scan import scan
 from tl_app.evaluation.scoring import evaluate as score
 from tl_app.export.classifier import SavedModelClassifier
@@ -19,7 +18,6 @@ from tl_app.inputs.inspect import inspect_file
 from tl_app.progress import Reporter
 from tl_app.records import Evaluation, Predictions, SetAside, Side
 from tl_app.run import RunFolder
-from tl_app.storage import read_json
 
 
 def predict(
@@ -37,8 +35,9 @@ def predict(
         DataError: a path does not exist, or a folder holds no picture.
         RunError: there is no such run or SavedModel.
     """
-    files = pictures_of(paths)
-    return load_classifier(model, output).predict_files(files, reporter=reporter)
+    files, left_out = pictures_of(paths)
+    predictions, unusable = load_classifier(model, output).predict_files(files, reporter=reporter)
+    return predictions, [*left_out, *unusable]
 
 
 def load_classifier(model: str, output: Path) -> SavedModelClassifier:
@@ -71,7 +70,7 @@ def evaluate(run: str, folder: str | None, *, output: Path, reporter: Reporter) 
         return opened.read_evaluation()
     recorded, split = opened.read_dataset(), opened.read_split()
     preprocessing = opened.read_preprocessing()
-    config = Config.model_validate(read_json(opened.config_file))
+    config = opened.read_config()
     dataset = scan(
         folder,
         config.data,

@@ -100,8 +100,8 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
 
 def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app predict`. Exit code 3 when not one picture could be used."""
-    if arguments.csv is not None and not arguments.force:
-        _refuse_existing(Path(arguments.csv))
+    if arguments.csv is not None:
+        _refuse_existing(Path(arguments.csv), force=arguments.force)
     predictions, set_aside = _load_app("predict", reporter)(
         arguments.model,
         [Path(path) for path in arguments.paths],
@@ -332,9 +332,16 @@ def _set_aside_counts(entries: Iterable[SetAside]) -> dict[str, Any]:
     return {"total": sum(kinds.values()), "by_kind": dict(sorted(kinds.items()))}
 
 
-def _refuse_existing(file: Path) -> None:
-    """Raises: ConfigError: `file` exists: an hour of labelling may be in it."""
-    if os.path.lexists(file):
+def _refuse_existing(file: Path, *, force: bool) -> None:
+    """Raises: ConfigError: `file` exists: an hour of labelling may be in it; or is a folder."""
+    if file.is_dir():
+        raise ConfigError(
+            "The predictions need a file, and this is a folder.",
+            received=f"--csv {file}",
+            allowed="the name of a file",
+            next_step=f"--csv {file / 'predictions.csv'}",
+        )
+    if not force and os.path.lexists(file):
         raise ConfigError(
             "The file for the predictions exists already.",
             received=f"--csv {file}",
@@ -363,4 +370,4 @@ def _write_csv(path: Path, predictions: Predictions) -> None:
     def write(file: IO[bytes]) -> None:
         file.write(content)
 
-    write_atomic(Path(os.path.abspath(path)), write)
+    write_atomic(Path(os.path.abspath(path)), write, elsewhere="name another file with --csv FILE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 from tl_app.cli import signals
 from tl_app.cli.parser import build_parser, parse
 from tl_app.console import ForgivingStream, fitted, printable
-from tl_app.errors import Interrupted, TlAppError
+from tl_app.errors import Interrupted, StorageError, TlAppError
 
 EXIT_USAGE = 2
 
@@ -65,12 +66,20 @@ def _run(argv: Sequence[str]) -> int:
         result = commands.COMMANDS[arguments.verb](
             arguments, list(argv), make_reporter(quiet=arguments.quiet)
         )
+    stream = ForgivingStream(sys.stdout)
     if arguments.json:
-        _write_json(result.document)
+        _write_json(result.document, stream)
     else:
         text = result.text.rstrip("\n")
-        stream = ForgivingStream(sys.stdout)
         stream.write((fitted(text, stream, hanging=0) if result.is_prose else text) + "\n")
+    stream.flush()
+    # A reader that went away has seen enough; a full disk has lost what it was to hold.
+    if isinstance(stream.failure, OSError) and stream.failure.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise StorageError(
+            "The disk is full; what was written to standard output is not complete.",
+            allowed="free space",
+            next_step="free some space, or write to another disk, then run again",
+        )
     return result.exit_code
 
 
@@ -88,10 +97,10 @@ def _stdout_kept_clean() -> Iterator[None]:
         yield
 
 
-def _write_json(document: dict[str, Any]) -> None:
+def _write_json(document: dict[str, Any], stream: ForgivingStream) -> None:
     # ASCII, since it is valid in every locale and holds file names that are no UTF-8.
     text = json.dumps(document, ensure_ascii=True, allow_nan=False, indent=1)
-    ForgivingStream(sys.stdout).write(text + "\n")
+    stream.write(text + "\n")
 
 
 def _report_failure(error: TlAppError, wants_json: bool) -> int:
@@ -116,7 +125,8 @@ def _report_failure(error: TlAppError, wants_json: bool) -> int:
                     "next": error.next_step,
                 },
                 "exit_code": error.exit_code,
-            }
+            },
+            ForgivingStream(sys.stdout),
         )
     return error.exit_code
 

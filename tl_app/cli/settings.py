@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tl_app.backbones.registry import get_spec
 from tl_app.config import Augmentation, Config, DataSettings, Phase
 from tl_app.config_loading import load_config
 from tl_app.errors import ConfigError
@@ -61,9 +62,20 @@ def judged(
         allowed = {setting.name: setting.allowed for setting in describe_settings()}
         # A value that fits none of several kinds is one problem.
         words = list(dict.fromkeys(_in_our_words(problem, allowed) for problem in problems))
+        words += _of_backbone((values or {}).get("backbone"))
         if words == problems:
             raise
         raise ConfigError.from_problems(words, next_step=error.next_step) from error
+
+
+def _of_backbone(name: str | None) -> list[str]:
+    """What is wrong with a backbone's name, beside the other mistakes; alone it has an error."""
+    try:
+        if name is not None:
+            get_spec(name)
+    except ConfigError as error:
+        return [f"backbone: {error.problem} Received {name!r}"]
+    return []
 
 
 def _in_our_words(problem: str, allowed: Mapping[str, str]) -> str:

@@ -24,11 +24,14 @@ class Group:
     Attributes:
         members: positions in the Dataset, ascending.
         tokens: all tokens of the members.
-        label: the majority label of the members (ties: the smallest).
+        labels: of the members.
+        label: the rarest of them, the one in the fewest groups (ties: the smallest): a class of
+            few groups must find a place on every side, one of many does so anyway.
     """
 
     members: tuple[int, ...]
     tokens: frozenset[str]
+    labels: frozenset[int]
     label: int
 
     @property
@@ -56,16 +59,14 @@ def find_groups(examples: Sequence[Example]) -> list[Group]:
     members: dict[int, list[int]] = {}
     for i in range(len(examples)):
         members.setdefault(find(i), []).append(i)
+    labels_of = [frozenset(examples[i].label for i in c) for c in members.values()]
+    n_groups = Counter(label for labels in labels_of for label in labels)
     return [
         Group(
             members=tuple(component),
             tokens=frozenset(t for i in component for t in tokens_of(examples[i])),
-            label=_majority([examples[i].label for i in component]),
+            labels=labels,
+            label=min(labels, key=lambda label: (n_groups[label], label)),
         )
-        for component in members.values()
+        for component, labels in zip(members.values(), labels_of, strict=True)
     ]
-
-
-def _majority(labels: Sequence[int]) -> int:
-    counts = Counter(labels)
-    return min(counts, key=lambda label: (-counts[label], label))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tl_app.data.checking import check_pictures, set_aside_summary
-from tl_app.data.class_names import Purpose, resolve_class_names
+from tl_app.data.class_names import Purpose, fold, resolve_class_names
 from tl_app.data.layout import list_folder, side_folders
 from tl_app.data.listing import Listing, counted, named, shown, suffix_summary
 from tl_app.data.requirements import (
@@ -175,6 +175,10 @@ def _list(
     tables = [name for name in files if columns_of(root / name) is not None]
     if len(folders) >= 2 or side_folders(root, folders) is not None:
         listing = list_folder(root, test_required=test_required)
+        if len(tables) == 1 and side_folders(root, folders) is None:
+            labelled = _labels_of_no_folder(root, tables[0], folders)
+            if labelled is not None and 2 * len(labelled.candidates) >= len(listing.candidates):
+                return labelled
         if tables:
             listing.warnings.append(
                 f"Classes come from the folders; {named(tables)} not used "
@@ -191,6 +195,25 @@ def _list(
     if tables:
         return list_table(root / tables[0], root)
     return list_folder(root, test_required=test_required)
+
+
+def _labels_of_no_folder(root: Path, table: str, folders: Sequence[str]) -> Listing | None:
+    """The listing of a table whose labels are other words than the folders' names, or None.
+
+    Folders such as site_a/ and site_b/ beside a table hold pictures and are no classes.
+    """
+    try:
+        listing = list_table(root / table, root)
+    except DataError:
+        return None
+    labels = {fold(label) for label in listing.class_names}
+    if len(labels) < 2 or labels & {fold(folder) for folder in folders}:
+        return None
+    listing.warnings.append(
+        f"The folders' names ({named(folders, n=3)}) are no labels of {shown(root / table)}; "
+        "take that table away if the folders are the classes."
+    )
+    return listing
 
 
 def _existing(source: str) -> Path:

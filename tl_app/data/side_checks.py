@@ -65,8 +65,8 @@ def describe_leaks(found: list[Leak]) -> str | None:
         what.append(f"{counted(len(found) - n_same, 'group')} spread over more than one side")
     examples = named((" = ".join(leak.paths) for leak in found), n=3)
     return (
-        f"The sides as given leak: {' and '.join(what)} ({examples}). "
-        "They are kept as given; the test figures may look better than they are."
+        f"The sides leak: {' and '.join(what)} ({examples}). They are kept as they were given "
+        "or recorded; the test figures may look better than they are."
     )
 
 

@@ -12,17 +12,19 @@ The unit is a group (see `groups`). The order of decisions:
    the test quota, then the validation quota; the rest trains. Quotas are shares of all
    examples of the class, counted in examples. While there are groups to do so, every side
    gets one of each class: train first, then test, then validation.
+5. Groups that hold several classes are drawn by the rarest of them. Where another class then
+   lacks a side though it has three groups, one that can be spared moves there.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tl_app.data.groups import Group, find_groups, tokens_of
-from tl_app.data.quotas import Quotas
+from tl_app.data.quotas import PRIORITY, Quotas
 from tl_app.data.side_checks import leaks
 from tl_app.errors import ConfigError
 from tl_app.records import Dataset, Example, SetAside, Side, Split
@@ -101,7 +103,58 @@ def make_split(
         for group, side in zip(ranked, drawn, strict=True):
             for i in group.members:
                 sides[i] = side
+    needed = [side for side in PRIORITY if side != "test" or test_fraction > 0]
+    _spare_for_lacking(groups, free, examples, sides, needed)
     return _assemble(dataset, groups, sides, withheld, recorded, seed)
+
+
+def _spare_for_lacking(
+    groups: Sequence[Group],
+    free: Sequence[Group],
+    examples: tuple[Example, ...],
+    sides: list[Side | None],
+    needed: Sequence[Side],
+) -> None:
+    """Move free groups to sides that lack one of their classes, where no class loses a side.
+
+    Only groups of several classes can leave a class of three groups without a side.
+    """
+    if all(len(group.labels) == 1 for group in free):
+        return
+    on: Counter[tuple[int, Side]] = Counter()
+    n_groups: Counter[int] = Counter()
+    for group in groups:
+        n_groups.update(group.labels)
+        held = {(examples[i].label, side) for i in group.members if (side := sides[i]) is not None}
+        on.update(held)
+
+    def is_spared(group: Group, to: Side) -> bool:
+        now = sides[group.members[0]]
+        if now is None or now == to:
+            return False
+        if to == "test" and any(examples[i].given_side is not None for i in group.members):
+            return False
+        return all(
+            on[label, now] > 1 or (now != "train" and n_groups[label] < 3) for label in group.labels
+        )
+
+    for label in sorted(n_groups, key=lambda label: (n_groups[label], label)):
+        if n_groups[label] < 3:
+            continue
+        for side in needed:
+            if on[label, side]:
+                continue
+            spared = [group for group in free if label in group.labels and is_spared(group, side)]
+            if not spared:
+                continue
+            group = min(spared, key=lambda group: (len(group.members), group.key))
+            now = sides[group.members[0]]
+            for i in group.members:
+                sides[i] = side
+            for other in group.labels:
+                on[other, side] += 1
+                if now is not None:
+                    on[other, now] -= 1
 
 
 def _check_fractions(validation_fraction: float, test_fraction: float) -> None:

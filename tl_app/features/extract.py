@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tl_app.config import Augmentation
 from tl_app.engines.base import Engine
-from tl_app.errors import Interrupted, RunError
+from tl_app.errors import DataError, Interrupted, RunError
 from tl_app.features.pictures import Pictures, to_pixels
 from tl_app.features.table import Table
 from tl_app.inputs.ahead import run_ahead
@@ -27,7 +27,7 @@ FLOAT16_MAX = 60_000.0
 """Larger activations are kept as float32: half floats end at 65,504."""
 
 N_AHEAD = 64
-"""Pictures that are loaded before the engine asks for them."""
+"""Looks at pictures that are loaded before the engine asks for them; all views are counted."""
 
 
 class TooLargeForFloat16(Exception):
@@ -160,7 +160,7 @@ def extract(
         try:
             with reporter.bar(title, total, "images") as bar:
                 _run(pictures, passes, batch_size, bar)
-        except (Interrupted, TooLargeForFloat16):
+        except (Interrupted, TooLargeForFloat16, DataError):
             for table in tables.values():
                 table.flush()
             raise
@@ -171,7 +171,8 @@ def extract(
 def _run(pictures: Pictures, passes: Sequence[ViewPass], batch_size: int, bar: Bar) -> None:
     batches = [_Batch(one, pictures.keys, batch_size, bar) for one in passes]
     todo = sorted(set().union(*(one.todo for one in passes)))
-    for position, looks in run_ahead(todo, loader(pictures, passes), n_ahead=N_AHEAD):
+    n_ahead = max(4, N_AHEAD // len(passes))
+    for position, looks in run_ahead(todo, loader(pictures, passes), n_ahead=n_ahead):
         for batch, pixels in zip(batches, looks, strict=True):
             if pixels is not None:
                 batch.add(position, pixels)

@@ -14,6 +14,7 @@ from PIL import Image, ImageFile
 from tl_app.errors import UnusablePicture
 
 _ORIENTATION_TAG, _PHOTOMETRIC_TAG = 0x0112, 262
+_BITS_TAG, _PLANAR_TAG = 258, 284
 _DECODE_ERRORS = (
     SyntaxError,
     ValueError,
@@ -68,6 +69,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _levels(image: ImageFile.ImageFile, reopen: Callable[[], ImageFile.ImageFile]) -> np.ndarray:
     """uint8 or uint16, shape (h, w, channels)."""
+    _refuse_deep_planes(image)
     if _is_deep_colour(image):
         return _deep_colour_levels(image, reopen())
     if image.mode.startswith("I;16"):
@@ -94,6 +96,19 @@ def _levels(image: ImageFile.ImageFile, reopen: Callable[[], ImageFile.ImageFile
 def _photometric(image: Image.Image) -> int | None:
     tags = getattr(image, "tag_v2", {})
     return tags.get(_PHOTOMETRIC_TAG)
+
+
+def _refuse_deep_planes(image: Image.Image) -> None:
+    """Raises: UnusablePicture: 16-bit channels one after the other, which Pillow misreads."""
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_TAG, ())
+    is_deep = any(b > 8 for b in (bits if isinstance(bits, tuple) else (bits,)))
+    if is_deep and tags.get(_PLANAR_TAG, 1) == 2 and len(image.getbands()) > 1:
+        raise UnusablePicture(
+            "unsupported",
+            "It is a TIFF of 16-bit colour that holds one plane after the other; save it again "
+            "with its channels together (PlanarConfiguration 1), or as PNG.",
+        )
 
 
 def _is_deep_colour(image: ImageFile.ImageFile) -> bool:

@@ -52,6 +52,8 @@ HEADER_ERRORS = (
 _MAX_FILE_BYTES = 2**31 - 1
 """A TensorFlow string cannot travel through a SavedModel when it is longer."""
 
+_TILE_WIDTH_TAG, _TILE_HEIGHT_TAG = 322, 323
+
 _warnings_lock = threading.Lock()
 
 # The classes themselves, since Image.open has a limit of its own that is global state.
@@ -121,9 +123,27 @@ def read_picture_file(path: Path, *, max_pixels: int) -> PictureFile:
     if image_format in ("TIFF", "HEIF") or (
         image_format == "BMP" and not container.bmp_is_common(data)
     ):
-        with DECODING.reserve(width * height), _quiet():
+        n_pixels = _tile_pixels(header, max_pixels)
+        with DECODING.reserve(n_pixels), _quiet():
             encoded, orientation = to_png(header, lambda: _opened(data, image_format))
     return PictureFile(data, encoded, image_format, header.mode, orientation, width * height)
+
+
+def _tile_pixels(header: ImageFile.ImageFile, max_pixels: int) -> int:
+    """Pixels that decoding takes: a TIFF's tile may be larger than its picture.
+
+    Raises:
+        UnusablePicture: "too_many_pixels".
+    """
+    tags = getattr(header, "tag_v2", {})
+    width, height = header.size
+    try:
+        sides = [int(tags.get(tag, 0)) for tag in (_TILE_WIDTH_TAG, _TILE_HEIGHT_TAG)]
+    except (TypeError, ValueError) as error:
+        raise UnusablePicture("truncated", f"The TIFF header is damaged: {error}.") from error
+    if sides[0] * sides[1] > max_pixels:
+        raise container.too_many_pixels(sides[0], sides[1], max_pixels)
+    return max(width * height, sides[0] * sides[1])
 
 
 def _read_bytes(path: Path) -> bytes:

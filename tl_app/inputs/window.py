@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from statistics import median_low
 from typing import Literal
 
 from tl_app.errors import ConfigError
@@ -41,4 +42,32 @@ def resolve_window(
     deepest = max((e.max_level for e in examples if e.bits == 16), default=None)
     if deepest is None:
         return FULL_RANGE
-    return 0, next(2**k - 1 for k in range(8, 17) if deepest <= 2**k - 1)
+    return 0, _full_depth(deepest)
+
+
+def describe_window(window: tuple[int, int], examples: Iterable[Example]) -> tuple[str, bool]:
+    """What is to be said of the window of 16-bit pictures, and whether it is a warning.
+
+    Returns:
+        An empty text where there are none.
+    """
+    deep = [example for example in examples if example.bits == 16]
+    if not deep:
+        return "", False
+    text = f"16-bit pictures ({len(deep):,}): levels {window[0]:,} to {window[1]:,} become black "
+    text += "and white"
+    usual = _full_depth(median_low(example.max_level for example in deep))
+    if window[0] == 0 and usual * 4 <= window[1]:
+        brightest = max(deep, key=lambda example: example.max_level)
+        return (
+            f"{text}, though most of them end at {usual:,} and come out dark; "
+            f"{brightest.path} goes up to {brightest.max_level:,}. "
+            f"Leave it out, or: --set data.window=[0,{usual}]",
+            True,
+        )
+    return f"{text} (data.window)", False
+
+
+def _full_depth(level: int) -> int:
+    """The smallest of 255, 511, ... 65535 that holds a level."""
+    return next(2**k - 1 for k in range(8, 17) if level <= 2**k - 1)

@@ -164,6 +164,7 @@ def load_model(path: Path) -> keras.Model:
             f"The run's model cannot be loaded: {error}.",
             received=str(path),
             allowed="model.keras as tl-app train wrote it",
+            next_step=f"delete {path}, then go on with the run: tl-app train --resume RUN",
         ) from error
 
 

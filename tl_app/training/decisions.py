@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -37,6 +38,7 @@ class PhaseDecision:
         n_bytes: on disk.
         kept_seconds, streamed_seconds: estimates of what each way adds to the phase; None
             where a way is none.
+        new_bytes: of `n_bytes`, those that no earlier run has kept.
     """
 
     source: Literal["kept", "streamed"]
@@ -45,6 +47,7 @@ class PhaseDecision:
     n_bytes: int
     kept_seconds: float | None = None
     streamed_seconds: float | None = None
+    new_bytes: int = 0
 
     def describe(self) -> str:
         if self.source == "streamed":
@@ -83,6 +86,10 @@ class Decisions:
         n_validation: int,
         look_seconds: float,
         free_bytes: int,
+        *,
+        n_missing: int | None = None,
+        n_missing_drawn: int | None = None,
+        limit_bytes: float = math.inf,
     ) -> PhaseDecision:
         """Kept activations where they can be kept and pay; chosen once a run.
 
@@ -95,6 +102,9 @@ class Decisions:
             n_train, n_validation: pictures.
             look_seconds: to load a picture and run the frozen part on it.
             free_bytes: where activations would be kept.
+            n_missing: activations that no earlier run has kept; None: all of them.
+            n_missing_drawn: those of them that are of drawn views.
+            limit_bytes: what the store is brought down to after a run.
         """
         key = PHASE + phase.name
         recorded = self.read().get(key)
@@ -107,17 +117,23 @@ class Decisions:
         else:
             row_bytes = int(np.prod(boundary)) * dtype.itemsize
             n_bytes = row_bytes * (n_views * n_train + n_validation)
+            n_looks = (n_views - 1) * n_train if n_missing_drawn is None else n_missing_drawn
+            new_bytes = n_bytes if n_missing is None else n_missing * row_bytes
             kept_seconds = (
-                (n_views - 1) * n_train * look_seconds
-                + n_bytes / WRITE_BYTES_PER_SECOND
+                n_looks * look_seconds
+                + new_bytes / WRITE_BYTES_PER_SECOND
                 + phase.epochs * n_train * row_bytes / READ_BYTES_PER_SECOND
             )
-            promised = sum(
-                values["n_bytes"]
+            kept = [
+                values
                 for name, values in self.read().items()
                 if name.startswith(PHASE) and values["source"] == "kept"
+            ]
+            promised = sum(values["new_bytes"] for values in kept)
+            fits = (
+                promised + new_bytes <= MAX_DISK_SHARE * free_bytes
+                and sum(values["n_bytes"] for values in kept) + n_bytes <= limit_bytes
             )
-            fits = promised + n_bytes < MAX_DISK_SHARE * free_bytes
             pays = kept_seconds <= streamed_seconds
             decision = PhaseDecision(
                 "kept" if fits and pays else "streamed",
@@ -126,6 +142,7 @@ class Decisions:
                 n_bytes,
                 kept_seconds,
                 streamed_seconds,
+                new_bytes,
             )
         self.record(key, asdict(decision))
         return decision

@@ -124,7 +124,7 @@ def build_descent(
     streamed = decision.source == "streamed"
     above = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
     source = inputs.source(phase, decision)
-    validation: Callable[[], Iterable[tf.Tensor]] = inputs.validation(phase, decision)
+    validation: Callable[[], Iterable[tf.Tensor]] = inputs.validation(phase, decision, batch_size)
     n_train = len(data.train_rows)
     n_steps = steps_per_epoch(n_train, batch_size)
     with strategy.scope():

@@ -24,7 +24,7 @@ from tl_app.features.extract import (
 )
 from tl_app.features.keys import model_fingerprint
 from tl_app.features.pictures import Pictures, to_pixels
-from tl_app.features.store import FeatureStore
+from tl_app.features.store import GB, FeatureStore
 from tl_app.features.table import Rows, Table
 from tl_app.progress import Reporter
 from tl_app.training.batches import BatchSource, KeptActivations, StreamedPictures, stream_pictures
@@ -271,6 +271,10 @@ class PhaseInputs:
     def decide(self, phase: Phase) -> PhaseDecision:
         """Kept or streamed; chosen once a run."""
         below = self._classifier.below(phase.unfreeze)
+        n_missing: int | None = None
+        n_missing_drawn: int | None = None
+        if below is not None and self._draws_once(phase) and self._engines.is_chosen:
+            n_missing, n_missing_drawn = self._n_missing(phase)
         return self._decisions.for_phase(
             phase,
             None if below is None else tuple(below.output.shape[1:]),
@@ -280,7 +284,21 @@ class PhaseInputs:
             len(self._data.validation_rows),
             self.look_seconds,
             self._store.free_bytes(),
+            n_missing=n_missing,
+            n_missing_drawn=n_missing_drawn,
+            limit_bytes=self._config.cache_limit_gb * GB,
         )
+
+    def _n_missing(self, phase: Phase) -> tuple[int, int]:
+        """Activations of a phase that are not in the store, and those of drawn views alone."""
+        data = self._data
+        both = np.concatenate([data.train_rows, data.validation_rows])
+        plain, drawn = 0, 0
+        for view in self._views(phase):
+            rows = both if view == PLAIN else data.train_rows
+            n = int(self._table(phase.unfreeze, view).missing(self._keys(rows)).sum())
+            plain, drawn = (plain + n, drawn) if view == PLAIN else (plain, drawn + n)
+        return plain + drawn, drawn
 
     def features(self, phase: Phase) -> np.ndarray:
         """Pooled features of the training side, the plain view first.
@@ -315,10 +333,16 @@ class PhaseInputs:
         )
 
     def validation(
-        self, phase: Phase, decision: PhaseDecision
+        self, phase: Phase, decision: PhaseDecision, batch_size: int
     ) -> Callable[[], Iterable[tf.Tensor]]:
-        """A function that yields the validation inputs, plain, in order."""
-        rows, size = self._data.validation_rows, self._batch_size
+        """A function that yields the validation inputs, plain, in order.
+
+        Args:
+            phase: whose boundary they are wanted at.
+            decision: where they come from.
+            batch_size: that training goes with; where that had to get smaller, so do these.
+        """
+        rows, size = self._data.validation_rows, min(self._batch_size, batch_size)
         batches = [np.arange(len(rows))[i : i + size] for i in range(0, len(rows), size)]
         if decision.source == "streamed":
             pictures = self._data.pictures
