@@ -93,7 +93,7 @@ def run_app(
     return Measurement(
         seconds=done.seconds,
         scaled_seconds=done.seconds,
-        phases={**document["seconds"], **_phase_seconds(run)},
+        phases={**document["seconds"], **_phase_seconds(run), **_extraction_seconds(run)},
         told=_told_seconds(run),
         epoch_seconds=_epoch_seconds(
             [r["seconds"] for r in read_json(run.history_file) if r["phase"] == "fine_tune"]
@@ -128,7 +128,12 @@ def _told_seconds(run: RunFolder) -> dict[str, float]:
     """The estimate that was told before the features, by the names of `_phase_seconds`."""
     estimate = read_json(run.decisions_file)["estimate"]
     phases = {f"phase {name}": seconds for name, seconds in estimate["phases"].items()}
-    return {"features": estimate["features"], **phases}
+    return {"extraction": estimate["features"], **phases}
+
+
+def _extraction_seconds(run: RunFolder) -> dict[str, float]:
+    """Of the pass over the pictures alone: the stage `features` chooses an engine as well."""
+    return {"extraction": read_json(run.decisions_file).get("extraction", {}).get("seconds", 0.0)}
 
 
 def find_milestones(done: Finished) -> dict[str, float]:

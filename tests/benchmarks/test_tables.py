@@ -17,8 +17,8 @@ def way(seconds: float, n_epochs: list[int]) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "scaled_seconds": 5 * seconds if n_epochs else seconds,
-        "phases": {"train": 12.345} if n_epochs else {"train": 12.345, "features": 20.0},
-        "told": {} if n_epochs else {"features": 25.0},
+        "phases": {"train": 12.345} if n_epochs else {"train": 12.345, "extraction": 20.0},
+        "told": {} if n_epochs else {"extraction": 25.0},
         "epoch_seconds": 17.5 if n_epochs else 0.88,
         "milestones": {} if n_epochs else {"imported": 3.5, "first_bar": 4.25},
         "accuracy": 0.9786,
@@ -113,23 +113,24 @@ def verdicts(document: dict[str, Any]) -> list[bool | None]:
 
 def test_targets(document: dict[str, Any]) -> None:
     comparison = document["sets"][0]["comparisons"][0]
-    # Start, estimate, times faster, accuracy: the last not by a shortened recipe.
-    assert verdicts(document) == [True, True, True, None]
+    # Start, estimate (all and its one part), times faster, accuracy: the last not by a
+    # shortened recipe.
+    assert verdicts(document) == [True, True, True, True, None]
     comparison["is_whole_recipe"] = True
-    assert verdicts(document) == [True, True, True, True]
+    assert verdicts(document) == [True, True, True, True, True]
     comparison["times_faster"] = 14.9
     comparison["difference"] = -0.011
-    assert verdicts(document) == [True, True, False, False]
+    assert verdicts(document) == [True, True, True, False, False]
     document["settings"]["max_pictures"] = 80
-    assert verdicts(document) == [True, True, None, None]
+    assert verdicts(document) == [True, True, True, None, None]
 
 
 @pytest.mark.parametrize(
     ("told", "is_met"), [(20.0, True), (29.0, True), (31.0, False), (14.0, True), (13.0, False)]
 )
 def test_the_estimate_is_held_to_a_factor(document, told: float, is_met: bool) -> None:
-    document["sets"][0]["ways"]["tl_app"]["told"] = {"features": told}
-    assert verdicts(document)[1] is is_met
+    document["sets"][0]["ways"]["tl_app"]["told"] = {"extraction": told}
+    assert verdicts(document)[1:3] == [is_met, is_met]
 
 
 def test_epochs_are_compared_where_the_same_blocks_train(document: dict[str, Any]) -> None:

@@ -15,6 +15,8 @@ from tl_app.features import pictures as pictures_module
 from tl_app.features.inspecting import Inspector, scan_preprocessing
 from tl_app.features.pictures import FilePictures, pictures_table, to_fixed_point, to_pixels
 from tl_app.features.store import FeatureStore
+from tl_app.inputs import inspect as inspect_module
+from tl_app.inputs.decode import decode_oriented
 from tl_app.inputs.inspect import inspect_file
 from tl_app.inputs.pictures import load_picture
 from tl_app.progress import SilentReporter
@@ -76,8 +78,20 @@ def test_what_cannot_be_used_is_looked_at_every_time(tmp_path, store) -> None:
 def test_a_large_photograph_is_decoded_once(tmp_path, store, monkeypatch) -> None:
     monkeypatch.setattr(inspecting, "LARGE_PIXELS", 1000)
     large, small = draw(tmp_path / "large.png", 1), draw(tmp_path / "small.png", 2, (10, 10))
+    decodes = []
+
+    def counted(encoded, *args):
+        decodes.append(len(encoded.numpy()))
+        return decode_oriented(encoded, *args)
+
+    def refuse(_):
+        raise AssertionError("decoded a second time")
+
+    monkeypatch.setattr(inspect_module, "decode_oriented", counted)
     with make_inspector(store) as inspect:
+        monkeypatch.setattr(inspect, "_to_picture", refuse)
         examples = [example_of(path, inspect(path)) for path in (large, small)]
+    assert len(decodes) == 2
     decoded = []
 
     def counting(path, *args, **kwargs):

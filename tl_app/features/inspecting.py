@@ -14,14 +14,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import tensorflow as tf
 
 from tl_app.features.keys import code_fingerprint
 from tl_app.features.pictures import LARGE_PIXELS, pictures_table, to_fixed_point
 from tl_app.features.store import FeatureStore
 from tl_app.inputs.decode_budget import DECODING
-from tl_app.inputs.files import PictureFile, read_picture_file
+from tl_app.inputs.files import read_picture_file
 from tl_app.inputs.inspect import inspect_picture
-from tl_app.inputs.pictures import traced_preprocess
+from tl_app.inputs.pictures import traced_preprocess, traced_resize
 from tl_app.inputs.window import FULL_RANGE
 from tl_app.records import Inspection, Preprocessing
 
@@ -53,6 +54,7 @@ class Inspector:
     def __init__(self, store: FeatureStore, preprocessing: Preprocessing) -> None:
         self._max_pixels = preprocessing.max_pixels
         self._to_picture = traced_preprocess(preprocessing)
+        self._resize = traced_resize(preprocessing)
         self._seen = store.table("inspections", {"code": code_fingerprint()}, (), RECORD)
         self._kept = pictures_table(store, preprocessing)
         self._lock = threading.Lock()
@@ -79,22 +81,31 @@ class Inspector:
         file = read_picture_file(path, max_pixels=self._max_pixels)
         key = hashlib.sha256(file.data).digest()
         known = self._recall(key)
-        found = inspect_picture(file, max_pixels=self._max_pixels) if known is None else known
-        picture = self._resized(file, found)
+        pictures: list[np.ndarray] = []
+
+        def resize(found: Inspection, levels: tf.Tensor) -> None:
+            if self._is_wanted(found):
+                small = self._resize(levels, tf.constant(found.bits))
+                pictures.append(to_fixed_point(small.numpy()))
+
+        if known is None:
+            found = inspect_picture(file, max_pixels=self._max_pixels, also=resize)
+        else:
+            found = known
+            if self._is_wanted(found):  # at another size than before
+                with DECODING.reserve(file.n_pixels):
+                    pictures.append(to_fixed_point(self._to_picture(file.encoded).numpy()))
         with self._lock:
             if known is None:
                 self._seen.add([key], np.array([_to_row(found)], RECORD))
-            if picture is not None:
+            for picture in pictures:
                 self._kept.add([bytes.fromhex(found.pixel_hash)], picture[None])
         return found
 
-    def _resized(self, file: PictureFile, found: Inspection) -> np.ndarray | None:
-        """A large photograph as training wants it, unless it is kept already."""
+    def _is_wanted(self, found: Inspection) -> bool:
+        """Whether it is a large photograph that is not kept as training wants it."""
         is_large = found.bits == 8 and found.width_px * found.height_px >= LARGE_PIXELS
-        if not is_large or self._kept.has(bytes.fromhex(found.pixel_hash)):
-            return None
-        with DECODING.reserve(file.n_pixels):
-            return to_fixed_point(self._to_picture(file.encoded).numpy())
+        return is_large and not self._kept.has(bytes.fromhex(found.pixel_hash))
 
     def _recall(self, key: bytes) -> Inspection | None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from tl_app.inputs.decode import TOO_MANY_PIXELS, decode_oriented
 from tl_app.inputs.decode_budget import DECODING
 from tl_app.inputs.files import PictureFile, read_picture_file
 from tl_app.records import Inspection
+
+AlsoLook = Callable[[Inspection, tf.Tensor], None]
+"""Gets what was found, and the levels: uint16, shape (h, w, 3)."""
 
 
 def inspect_file(path: Path, *, max_pixels: int) -> Inspection:
@@ -30,20 +34,29 @@ def inspect_file(path: Path, *, max_pixels: int) -> Inspection:
     return inspect_picture(read_picture_file(path, max_pixels=max_pixels), max_pixels=max_pixels)
 
 
-def inspect_picture(picture: PictureFile, *, max_pixels: int) -> Inspection:
-    """`inspect_file` of a file that was read already."""
+def inspect_picture(
+    picture: PictureFile, *, max_pixels: int, also: AlsoLook | None = None
+) -> Inspection:
+    """`inspect_file` of a file that was read already.
+
+    Args:
+        picture: the file.
+        max_pixels: as for `inspect_file`.
+        also: is shown what was found, and the decoded picture, which need not be decoded again.
+    """
     with DECODING.reserve(picture.n_pixels):
-        return _inspect(picture, max_pixels)
+        return _inspect(picture, max_pixels, also)
 
 
-def _inspect(picture: PictureFile, max_pixels: int) -> Inspection:
+def _inspect(picture: PictureFile, max_pixels: int, also: AlsoLook | None) -> Inspection:
     """A function of its own: the pixels go with it, before others may have the room."""
-    levels, bits, orientation = _decode(picture, max_pixels)
+    decoded, bits, orientation = _decode(picture, max_pixels)
+    levels = decoded.numpy()
     height, width, _ = levels.shape
     pixels = levels if bits == 16 else levels.astype(np.uint8)
     pixel_hash = hashlib.sha256(f"{height}x{width}x3 {bits} bits\n".encode())
     pixel_hash.update(np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<")).data)
-    return Inspection(
+    found = Inspection(
         file_hash=hashlib.sha256(picture.data).hexdigest(),
         pixel_hash=pixel_hash.hexdigest(),
         width_px=width,
@@ -55,12 +68,15 @@ def _inspect(picture: PictureFile, max_pixels: int) -> Inspection:
         max_level=int(pixels.max()),
         bits=bits,
     )
+    if also is not None:
+        also(found, decoded)
+    return found
 
 
-def _decode(picture: PictureFile, max_pixels: int) -> tuple[np.ndarray, int, int]:
+def _decode(picture: PictureFile, max_pixels: int) -> tuple[tf.Tensor, int, int]:
     try:
         levels, bits, orientation = decode_oriented(tf.constant(picture.encoded), max_pixels)
-        return levels.numpy(), int(bits), int(orientation)
+        return levels, int(bits), int(orientation)
     except tf.errors.ResourceExhaustedError as error:
         raise UnusablePicture(
             "too_many_pixels", "There is not enough memory to decode it; make it smaller."

@@ -100,13 +100,20 @@ def traced_preprocess(preprocessing: Preprocessing) -> Callable[[bytes], tf.Tens
         tf.errors.OpError on what cannot be decoded.
     """
 
+    finish = traced_resize(preprocessing)
+    return lambda encoded: finish(*decode_levels(tf.constant(encoded), preprocessing.max_pixels))
+
+
+@functools.lru_cache(maxsize=8)
+def traced_resize(preprocessing: Preprocessing) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """What follows decoding: levels uint16 (h, w, 3) and their bits to float32 (S, S, 3)."""
+
     def window_and_resize(levels: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
         pixels = apply_window(levels, bits, preprocessing.window)
         return resize(pixels, preprocessing.image_size_px, preprocessing.aspect)
 
-    finish = tf.function(
+    return tf.function(
         window_and_resize,
         input_signature=[tf.TensorSpec([None, None, 3], tf.uint16), tf.TensorSpec([], tf.int32)],
         autograph=False,
     )
-    return lambda encoded: finish(*decode_levels(tf.constant(encoded), preprocessing.max_pixels))

@@ -129,7 +129,7 @@ class Decisions:
                 for name, values in self.read().items()
                 if name.startswith(PHASE) and values["source"] == "kept"
             ]
-            promised = sum(values["new_bytes"] for values in kept)
+            promised = sum(values.get("new_bytes", values["n_bytes"]) for values in kept)
             fits = (
                 promised + new_bytes <= MAX_DISK_SHARE * free_bytes
                 and sum(values["n_bytes"] for values in kept) + n_bytes <= limit_bytes

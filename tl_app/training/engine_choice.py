@@ -32,8 +32,12 @@ MANY_LOOKS = 5000
 
 SLOW_TO_BUILD = ("onnxruntime",)
 
-LOAD_SECONDS, NOMINAL_SECONDS = 0.003, 0.01
-"""To decode a photograph of ordinary size, and to run a small backbone where none was timed."""
+LOAD_SECONDS, NOMINAL_SECONDS, NOMINAL_SIZE_PX = 0.003, 0.01, 224
+"""To decode a photograph of ordinary size, and to run a small backbone on a picture of the usual
+size where nothing was timed yet."""
+
+MANY_ENOUGH = 64
+"""Looks that a pass must take for its speed to be worth noting."""
 
 
 class EngineSource:
@@ -45,6 +49,7 @@ class EngineSource:
         store: remembers what was measured on this machine.
         decisions: records the choice; a resumed run does not choose again.
         reporter: is told of the choice.
+        image_size_px: side of the pictures.
     """
 
     def __init__(
@@ -54,12 +59,14 @@ class EngineSource:
         store: FeatureStore,
         decisions: Decisions,
         reporter: Reporter,
+        image_size_px: int = 224,
     ) -> None:
         self._config = config
         self._hardware = hardware
         self._store = store
         self._decisions = decisions
         self._reporter = reporter
+        self._area = (image_size_px / NOMINAL_SIZE_PX) ** 2
         self._name: str | None = None
         self._names = engine_candidates(config, hardware)
         recorded = decisions.read().get("engine")
@@ -84,9 +91,28 @@ class EngineSource:
     @property
     def look_seconds(self) -> float:
         """To load a picture and run the frozen part on it, as far as it was measured."""
+        noted = self._store.recall(self._rate_key())
+        if noted is not None:
+            return float(noted["look_seconds"])
         measured = self._decisions.read().get("engine", {}).get("images_per_second", {})
         rate = measured.get(self._name)
-        return LOAD_SECONDS + (1 / rate if rate else NOMINAL_SECONDS)
+        return LOAD_SECONDS + (1 / rate if rate else NOMINAL_SECONDS * self._area)
+
+    def note_look_seconds(self, seconds: float) -> None:
+        """What a look took in a pass over many pictures: the next estimate is told by it."""
+        self._store.note(self._rate_key(), {"look_seconds": seconds})
+
+    def _rate_key(self) -> dict[str, Any]:
+        machine = environment.machine()
+        return {
+            "rate": self._config.backbone,
+            "area": self._area,
+            "engine": self._name,
+            "precision": self._hardware.precision,
+            "devices": list(self._hardware.devices),
+            "cpu": machine["cpu"],
+            "cores": machine["cores"],
+        }
 
     def choose(
         self,
@@ -94,6 +120,7 @@ class EngineSource:
         model: Callable[[], keras.Model],
         probe: Callable[[], np.ndarray],
         n_looks: int,
+        n_missing: Callable[[], int] = lambda: MANY_LOOKS,
     ) -> Engine | None:
         """Take the fastest engine of this machine among those that say what Keras says.
 
@@ -105,6 +132,7 @@ class EngineSource:
             model: gives the frozen part.
             probe: gives some pictures, float32, shape (n, S, S, 3).
             n_looks: how many pictures are to be looked at.
+            n_missing: how many of them the settled engine has not looked at yet, in any run.
 
         Returns:
             The engine of `model`, where it was built on the way.
@@ -118,19 +146,28 @@ class EngineSource:
         if len(names) > 1 and n_looks < FEW_LOOKS:
             names = ("folded",)
         # What was measured for many pictures is better than a guess for few.
-        for key in (self._key(fingerprint, few=False), self._key(fingerprint, few=True)):
-            remembered = self._store.recall(key)
-            if remembered is not None and (names == ("folded",) or not key["few"]):
-                self._settle(EngineChoice.from_dict(remembered))
+        measured = self._store.recall(self._key(fingerprint, few=False))
+        guessed = self._store.recall(self._key(fingerprint, few=True))
+        if measured is not None:
+            self._settle(EngineChoice.from_dict(measured))
+            return None
+        if guessed is not None:
+            self._name = EngineChoice.from_dict(guessed).name
+            # Few more pictures than before: another engine would look at all of them again.
+            if names == ("folded",) or n_missing() < FEW_LOOKS:
+                self._settle(EngineChoice.from_dict(guessed))
                 return None
+            self._name = None
         try:
             engine, choice = choose_engine(
                 model(), probe(), names=names, batch_size=self._batch_size
             )
-        except EngineUnavailable:
+        except EngineUnavailable as error:
             if self._config.engine != "auto":
                 raise
-            self._settle(EngineChoice("tensorflow"))
+            # The plain graph is Keras's own computation: nothing else is left to hold it to.
+            self._reporter.warn(f"{error.problem} The plain TensorFlow graph is used.")
+            self._settle(EngineChoice("tensorflow", refused={"auto": error.problem}))
             return None
         few = names == ("folded",) and len(self._names) > 1
         self._store.note(self._key(fingerprint, few=few), choice.to_dict())

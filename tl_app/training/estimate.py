@@ -73,7 +73,7 @@ class Estimate:
             else "features are all here"
         ]
         parts += [f"{name} {duration_text(seconds)}" for name, seconds in self.phases.items()]
-        if self.n_looks:
+        if self.disk_bytes:
             parts.append(f"{bytes_text(self.disk_bytes)} of disk")
         return "Ahead, about: " + ", ".join(parts) + " (less where a phase stops early)"
 
@@ -102,7 +102,8 @@ def estimate_ahead(
         batch_size=batch_size,
         n_devices=len(hardware.devices),
     )
-    return Estimate(seconds, ahead, n_looks, disk_bytes)
+    n_pictures, picture_bytes = inputs.pictures_to_keep(phases)
+    return Estimate(seconds + n_pictures * LOAD_SECONDS, ahead, n_looks, disk_bytes + picture_bytes)
 
 
 def measure_looks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from tl_app.progress import Reporter
 from tl_app.training.batches import BatchSource, KeptActivations, StreamedPictures, stream_pictures
 from tl_app.training.classifier import BlockCount, Classifier
 from tl_app.training.decisions import MAX_DISK_SHARE, Decisions, PhaseDecision
-from tl_app.training.engine_choice import EngineSource
+from tl_app.training.engine_choice import MANY_ENOUGH, EngineSource
 from tl_app.training.hardware import Hardware
 
 PICTURE_BYTES = 6
@@ -90,7 +91,9 @@ class PhaseInputs:
         self._decisions = decisions
         self._batch_size = hardware.extraction_batch
         self._reporter = reporter
-        self._engines = EngineSource(config, hardware, store, decisions, reporter)
+        self._engines = EngineSource(
+            config, hardware, store, decisions, reporter, data.pictures.size_px
+        )
         self._built: dict[tuple[str, ...], Engine] = {}
         self._fingerprints: dict[BlockCount, str] = {}
         self._cut_of: dict[Path, BlockCount] = {}
@@ -162,6 +165,11 @@ class PhaseInputs:
             passes = [self._pass(view, cuts, rows) for view, cuts, rows in wanted]
             if later and not n_missing(data.pictures, passes[:1]):
                 return  # nothing to share a pass with: each phase computes its own views
+            n_looks = n_missing(data.pictures, passes)
+            for one in passes:
+                if one.todo:
+                    one.engine()  # building it is no part of a look
+            started = time.perf_counter()
             try:
                 extract(
                     data.pictures,
@@ -170,6 +178,11 @@ class PhaseInputs:
                     title="Computing features",
                     reporter=self._reporter,
                 )
+                if n_looks >= MANY_ENOUGH:
+                    seconds = time.perf_counter() - started
+                    self._engines.note_look_seconds(seconds / n_looks)
+                    if "extraction" not in self._decisions.read():
+                        self._decisions.record("extraction", {"seconds": round(seconds, 2)})
                 return
             except TooLargeForFloat16 as error:
                 self._widen(error.table)
@@ -183,6 +196,7 @@ class PhaseInputs:
             lambda: self._joined(cuts),
             self._probe,
             len(self._data.pictures.keys),
+            lambda: int(self._table(0, PLAIN).missing(self._data.pictures.keys).sum()),
         )
         if built is not None:
             self._built[tuple(self._fingerprint(cut) for cut in cuts)] = built
@@ -321,16 +335,31 @@ class PhaseInputs:
         """Training inputs at the phase's boundary."""
         data = self._data
         if decision.source == "streamed":
-            rows = [*data.train_rows.tolist(), *data.validation_rows.tolist()]
-            n_bytes = len(rows) * PICTURE_BYTES * data.pictures.size_px**2
             # Where there is no room they are decoded again in every epoch.
-            if n_bytes < MAX_DISK_SHARE * self._store.free_bytes():
-                data.pictures.keep(rows, self._reporter)
+            if self._fit(self._streamed_rows()):
+                data.pictures.keep(self._streamed_rows(), self._reporter)
             return StreamedPictures(data.pictures, data.train_rows, phase, self.seed(phase))
         self._ensure(phase)
         return KeptActivations(
             [self._rows(phase.unfreeze, view, data.train_rows) for view in self._views(phase)]
         )
+
+    def pictures_to_keep(self, phases: Sequence[Phase]) -> tuple[int, int]:
+        """How many pictures will be kept for phases that stream, and their bytes at most."""
+        rows = self._streamed_rows()
+        streams = any(not self._keeps(phase) for phase in phases)
+        if not streams or not self._fit(rows):
+            return 0, 0
+        return len(rows), self._picture_bytes(rows)
+
+    def _streamed_rows(self) -> list[int]:
+        return [*self._data.train_rows.tolist(), *self._data.validation_rows.tolist()]
+
+    def _picture_bytes(self, rows: Sequence[int]) -> int:
+        return len(rows) * PICTURE_BYTES * self._data.pictures.size_px**2
+
+    def _fit(self, rows: Sequence[int]) -> bool:
+        return self._picture_bytes(rows) < MAX_DISK_SHARE * self._store.free_bytes()
 
     def validation(
         self, phase: Phase, decision: PhaseDecision, batch_size: int
