@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -13,10 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tl_app.errors import RunError
+from tl_app.errors import RunError, StorageError
 from tl_app.records import Predictions
 from tl_app.run import RUN_FORMAT, RunFolder, default_run_name, safe_name
-from tl_app.storage import read_arrays, read_json, write_arrays, write_atomic, write_json
+from tl_app.storage import (
+    build_file,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_atomic,
+    write_json,
+)
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
@@ -133,3 +141,33 @@ def test_the_default_name_says_what_and_when():
     )
     assert name == "My-photos-hub-x-y-20260102-030405"
     assert json.dumps(name)
+
+
+def test_a_library_that_fails_half_way_leaves_what_was_there(tmp_path):
+    path = tmp_path / "model.keras"
+    build_file(path, lambda place: place.write_bytes(b"whole"))
+
+    def fail(place):
+        assert place.suffix == ".keras"
+        place.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StorageError, match="disk is full"):
+        build_file(path, fail)
+    assert path.read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["model.keras"]
+
+
+@pytest.mark.parametrize(
+    "read", ["read_dataset", "read_split", "read_preprocessing", "read_config"]
+)
+@pytest.mark.parametrize("content", ["{}", "[]", '{"seed": "x", "sides": 3}', '{"no": 1}'])
+def test_records_that_are_something_else_are_damage(tmp_path, read, content):
+    run = RunFolder.create(tmp_path, "run")
+    for file in (run.dataset_file, run.split_file, run.config_file):
+        file.write_text(content)
+    if (read, content) == ("read_config", "{}"):
+        return  # all defaults
+    with pytest.raises(RunError, match="damaged") as caught:
+        getattr(run, read)()
+    assert caught.value.next_step

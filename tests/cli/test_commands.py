@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -270,3 +272,35 @@ def test_no_verb_shows_the_help_as_a_usage_error(capfd: Capture) -> None:
     captured = capfd.readouterr()
     assert captured.out == ""
     assert "usage: tl-app" in captured.err
+
+
+@pytest.mark.parametrize("arguments", [["--json"], []])
+def test_a_full_disk_behind_standard_output_is_a_failure(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tl_app", "config", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "not complete" in done.stderr
+
+
+def test_a_folder_for_the_predictions_is_refused_before_any_work(
+    app: Any, capfd: Capture, tmp_path: Path
+) -> None:
+    assert main(["predict", "run", "x.jpg", "--csv", str(tmp_path), "--force"]) == 2
+    assert "this is a folder" in capfd.readouterr().err
+    assert app.calls == []
+
+
+def test_mistakes_of_all_kinds_are_told_at_once(app: Any, capfd: Capture) -> None:
+    argv = ["train", "photos", "--backbone", "resnet5", "--set", "sed=1"]
+    argv += ["--set", "data.window=[5,1]", "--set", "phases.1.weight_decay=inf"]
+    assert main(argv) == 2
+    text = capfd.readouterr().err
+    assert "4 problems" in text
+    for words in ("sed", "window", "weight_decay", "'resnet50'"):
+        assert words in text

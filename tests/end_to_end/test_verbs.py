@@ -109,6 +109,18 @@ def test_predict_reproduces_the_record(run, workplace, tmp_path):
     np.testing.assert_allclose(told, recorded.probabilities.max(axis=1), atol=1e-5)
 
 
+def test_predict_lists_what_is_no_picture_by_its_name_alone(trained, workplace, tmp_path):
+    Image.fromarray(draw(0, 1)).save(tmp_path / "a.png")
+    (tmp_path / "b.jp2").write_bytes(b"x")
+    (tmp_path / "c.png").symlink_to(tmp_path / "gone.png")
+    answer = tl_app_json("predict", trained["saved_model"], tmp_path, cwd=workplace)
+    assert [Path(row["path"]).name for row in answer["predictions"]] == ["a.png"]
+    assert {Path(e["path"]).name: e["kind"] for e in answer["set_aside"]} == {
+        "b.jp2": "unsupported",
+        "c.png": "missing",
+    }
+
+
 def test_predict_a_folder_with_bad_files_by_the_saved_model(trained, photos, workplace):
     answer = tl_app_json("predict", trained["saved_model"], photos / "stripes", cwd=workplace)
     assert len(answer["predictions"]) == 14

@@ -123,9 +123,17 @@ def bmp(
 
 
 def tiff(
-    levels: np.ndarray, *, photometric: int, orientation: int = 1, order: Literal["<", ">"] = "<"
+    levels: np.ndarray,
+    *,
+    photometric: int,
+    orientation: int = 1,
+    order: Literal["<", ">"] = "<",
+    extra: Sequence[tuple[int, int]] = (),
 ) -> bytes:
-    """An uncompressed TIFF of uint8 or uint16 levels, shape (h, w, channels)."""
+    """An uncompressed TIFF of uint8 or uint16 levels, shape (h, w, channels).
+
+    `extra` holds further tags with their values of 32 bits.
+    """
     height, width, channels = levels.shape
     bits = 8 * levels.dtype.itemsize
     body = levels.astype(levels.dtype.newbyteorder(order)).tobytes()
@@ -144,6 +152,8 @@ def tiff(
     ]
     if channels == 4:
         tags.append((338, 3, 1, struct.pack(order + "HH", 2, 0)))
+    tags += [(tag, 4, 1, struct.pack(order + "I", value)) for tag, value in extra]
+    tags.sort()
     after = 8 + 2 + 12 * len(tags) + 4
     pixels_at = after + len(depths)
     directory = struct.pack(order + "H", len(tags))

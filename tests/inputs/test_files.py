@@ -7,6 +7,7 @@ import importlib.util
 import os
 import socket
 import struct
+import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -148,6 +149,14 @@ def test_compressed_16_bit_tiff_keeps_its_levels(place, compression):
     path = place(save(Image.fromarray(levels), "TIFF", compression=compression))
     assert levels_of(path)[1] == 16
     np.testing.assert_array_equal(levels_of(path)[0][..., 1], levels)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bit_planes_one_after_the_other_are_set_aside_and_not_misread(place, channels):
+    levels = (noise(6, 5, channels).astype(np.uint16)) * 16
+    problem = refused(place(tiff(levels, photometric=2, extra=[(284, 2)])))
+    assert problem.kind == "unsupported"
+    assert "PNG" in problem.reason
 
 
 def test_white_is_zero_in_16_bit_tiff(place):
@@ -299,6 +308,14 @@ def test_a_bomb_of_billions_of_pixels_costs_nothing(place):
     assert refused(place(data), max_pixels=100_000_000).kind == "too_many_pixels"
 
 
+def test_a_tile_larger_than_its_picture_counts(place):
+    """64 kilobytes may unpack to a tile of gigabytes, of which the picture shows a corner."""
+    data = tiff(noise(4, 4), photometric=2, extra=[(322, 20_000), (323, 20_000)])
+    problem = refused(place(data))
+    assert problem.kind == "too_many_pixels"
+    assert "20000 x 20000" in problem.reason
+
+
 def test_a_limit_above_pillows_own_holds(place):
     encoded = png(np.zeros((1, 3, 1), np.uint8), colour_type=0)
     header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 10_000, 8, 0, 0, 0, 0)
@@ -346,18 +363,38 @@ def test_missing_files_and_folders_and_pipes(tmp_path):
     assert refused(tmp_path / ("n" * 300)).kind == "unreadable"
 
 
-def test_a_file_without_permission(place, monkeypatch):
+def test_a_file_without_permission(place):
     path = place(save(noise(4, 4), "PNG"))
     path.chmod(0)
-    if os.access(path, os.R_OK):  # root may read everything
-
-        def deny(*_):
-            raise PermissionError(13, "Permission denied")
-
-        monkeypatch.setattr("tl_app.inputs.files.os.open", deny)
-    problem = refused(path)
-    assert problem.kind == "unreadable"
-    assert "chmod" in problem.reason
+    if os.geteuid() != 0:
+        problem = refused(path)
+        assert (problem.kind, "chmod" in problem.reason) == ("unreadable", True)
+        return
+    # Root may read everything: another user looks, who may enter the folders above.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        there = Path(folder, "picture.png")
+        there.write_bytes(save(noise(4, 4), "PNG"))
+        there.chmod(0)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            answer = b"read"
+            try:
+                os.setgroups([])
+                os.setuid(65534)
+                read_encoded(there, max_pixels=MANY)
+            except UnusablePicture as problem:
+                answer = f"{problem.kind} {problem.reason}".encode()
+            finally:
+                os.write(writer, answer)
+                os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as answers:
+            text = answers.read().decode()
+        os.waitpid(child, 0)
+    assert text.startswith("unreadable")
+    assert "chmod" in text
 
 
 def test_a_huge_file_is_not_read(tmp_path):

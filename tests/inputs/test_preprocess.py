@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from tl_app.inputs.preprocess import (
     build_preprocess,
     resize,
 )
-from tl_app.inputs.window import resolve_window
+from tl_app.inputs.window import describe_window, resolve_window
 from tl_app.records import Example, Preprocessing
 
 MANY = 10_000_000
@@ -248,3 +250,19 @@ def test_window_without_deep_pictures_and_a_given_one():
 def test_window_in_the_wrong_order_or_range(window):
     with pytest.raises(ConfigError, match="low < high"):
         resolve_window(window, [])
+
+
+def test_the_window_is_said_and_one_odd_file_is_named():
+    def deep(path: str, level: int) -> Any:
+        return SimpleNamespace(path=path, bits=16, max_level=level)
+
+    eight: Any = SimpleNamespace(bits=8)
+    usual = [deep(f"{i}.png", 4000) for i in range(5)]
+    assert describe_window((0, 65535), [eight]) == ("", False)
+    text, is_warning = describe_window((0, 4095), usual)
+    assert "0 to 4,095" in text
+    assert not is_warning
+    text, is_warning = describe_window((0, 65535), [*usual, deep("odd.png", 65535)])
+    assert is_warning
+    assert "odd.png" in text
+    assert "data.window=[0,4095]" in text

@@ -170,6 +170,66 @@ def test_what_one_phase_keeps_is_not_there_for_the_next(folder, monkeypatch):
     assert [both.inputs.decide(p).source for p in both.config.phases] == ["kept", "streamed"]
 
 
+def test_what_is_kept_already_needs_no_room_and_no_time(tmp_path, monkeypatch):
+    """A second run takes what the first kept, though the disk is nearly full by it."""
+    store = FeatureStore(tmp_path / "store")
+    make(RunFolder.create(tmp_path, "first"), head_phase(), tune_phase(), store=store).run()
+    monkeypatch.setattr(FeatureStore, "free_bytes", lambda _: 1000)
+    second = make(RunFolder.create(tmp_path, "second"), head_phase(), tune_phase(), store=store)
+    second.run()
+    decision = second.decisions.read()["phase tune"]
+    assert (decision["source"], decision["new_bytes"]) == ("kept", 0)
+    assert not second.data.pictures.loaded
+    # Many views that are there cost less than streaming a few epochs.
+    monkeypatch.undo()
+    views = tune_phase(views=12, epochs=20)
+    make(RunFolder.create(tmp_path, "views"), head_phase(), views, store=store).run()
+    short = make(
+        RunFolder.create(tmp_path, "short"),
+        head_phase(),
+        tune_phase(views=12, epochs=3),
+        store=store,
+    )
+    short.prepare()
+    assert short.decisions.read()["phase tune"]["source"] == "kept"
+
+
+def test_more_than_the_cache_may_hold_is_not_kept(folder):
+    trainer = make(folder, tune_phase(), cache_limit_gb=1e-6)
+    assert trainer.inputs.decide(trainer.config.phases[0]).source == "streamed"
+
+
+def test_a_few_more_pictures_keep_the_engine(tmp_path, monkeypatch):
+    """Another engine would look at all of them again, for the sake of ten."""
+    monkeypatch.setattr(engine_choice, "FEW_LOOKS", 25)
+    store = FeatureStore(tmp_path / "store")
+    few = make(RunFolder.create(tmp_path, "few"), head_phase(), store=store)
+    fewer = replace(
+        few.data,
+        pictures=ArrayPictures(few.data.pictures.pictures[:-10]),
+        train_rows=np.arange(14),
+        validation_rows=np.arange(14, 19),
+    )
+    few.data = few.inputs._data = fewer
+    few.run()
+    more = make(RunFolder.create(tmp_path, "more"), head_phase(), store=store)
+    more.run()
+    assert more.data.pictures.loaded == list(range(19, 29))
+    assert more.decisions.read()["engine"]["name"] == "folded"
+    # Without what was kept there is nothing to be true to.
+    fresh = make(
+        RunFolder.create(tmp_path, "fresh"), head_phase(), store=FeatureStore(tmp_path / "other")
+    )
+    fresh.run()
+    assert fresh.decisions.read()["engine"]["images_per_second"]
+
+
+def test_streamed_phases_are_told_with_the_disk_that_their_pictures_take(folder):
+    trainer = make(folder, tune_phase(views=0))
+    trainer.prepare()
+    assert trainer.decisions.read()["estimate"]["disk_bytes"] == 29 * 6 * 16 * 16
+
+
 def test_the_estimate_is_told_before_the_run_and_kept_beside_what_happened(folder):
     class Listener(SilentReporter):
         def __init__(self):

@@ -15,7 +15,7 @@ from tl_app.config import Augmentation
 from tl_app.errors import Interrupted, RunError
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
-from tl_app.training.step import TrainStep
+from tl_app.training.step import Forward, TrainStep
 
 
 def assert_same(left: list[np.ndarray], right: list[np.ndarray]) -> None:
@@ -197,6 +197,22 @@ def test_out_of_memory_halves_the_batch(folder, monkeypatch, n_good_steps):
     assert [r.epoch for r in state.history if r.phase == "tune"] == [1, 2, 3]
     assert all(np.isfinite(r.validation_log_loss) for r in state.history)
     assert state == trainer.checkpoints.restore_state()
+
+
+def test_out_of_memory_in_validation_shrinks_its_batches_too(folder, monkeypatch):
+    trainer = build_trainer(folder, head_phase(), tune_phase())
+    call = Forward.__call__
+
+    def exhausted(self, batches):
+        batches = list(batches)
+        if any(len(batch) > 2 for batch in batches):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return call(self, batches)
+
+    monkeypatch.setattr(Forward, "__call__", exhausted)
+    state = trainer.run()
+    assert state.batch_size == 2
+    assert [r.epoch for r in state.history if r.phase == "tune"] == [1, 2, 3]
 
 
 def test_out_of_memory_with_one_picture_is_an_error(folder, monkeypatch):
