@@ -1,0 +1,259 @@
+"""WordPiece inside the graph: the same operations tokenise in training, evaluation and serving.
+
+BERT's uncased tokeniser (Devlin et al. 2019; the reference is Hugging Face's `tokenizers`,
+BertNormalizer, BertPreTokenizer and WordPiece), out of plain TensorFlow operations: a SavedModel
+that holds it loads with `tf.saved_model.load` alone. Three steps: each code point is replaced by
+what the table says (lower case, no accents, control characters gone), the text is split at
+spaces and around punctuation and Chinese characters, and each word is cut greedily into the
+longest pieces that the vocabulary knows.
+
+Words such as "[SEP]" in a text are plain text here: nobody's mail can end a sentence early.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import tensorflow as tf
+
+UNKNOWN, START, END, PAD = "[UNK]", "[CLS]", "[SEP]", "[PAD]"
+CONTINUATION = "##"
+MAX_WORD_CHARACTERS = 100
+"""Longer words are unknown, as in the reference."""
+
+PAGE = 256
+N_CODE_POINTS = 0x110000
+REPLACEMENT = 0xFFFD
+"""What bytes that are no UTF-8 decode to; the table drops it."""
+
+CHINESE = (
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B920, 0x2CEAF),
+    (0x2F800, 0x2FA1F),
+)
+"""First and last of the ranges that are written without spaces: every character is a word."""
+
+ORDINARY, SPACE, ALONE = 0, 1, 2
+"""Kinds of characters: part of a word, between words, a word of its own."""
+
+
+ASSIGNED = (range(0x32000), range(0xE0000, 0xE0200))
+"""All characters but those for private use; what lies between is not assigned and stays."""
+
+
+@cache
+def characters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What becomes of every code point, in pages of PAGE of them.
+
+    Returns:
+        page_of: int32, shape (N_CODE_POINTS / PAGE,), number of each page among the different.
+        rows: int32, shape (n_different_pages * PAGE,), the code point's row of replacements, or
+            -1 where it stays as it is.
+        replacements: int32 code points, one row after the other.
+        splits: int32, where each row begins, and the end of the last.
+    """
+    found: dict[tuple[int, ...], int] = {(): 0}
+    different: dict[bytes, int] = {}
+    pages, page_of = [], np.zeros(N_CODE_POINTS // PAGE, np.int32)
+    assigned = {code // PAGE for codes in ASSIGNED for code in codes[::PAGE]}
+    for number in range(len(page_of)):
+        codes = range(number * PAGE, (number + 1) * PAGE)
+        page = np.full(PAGE, -1, np.int32)
+        if codes[0] >= 0xF0000:  # for private use
+            page[:] = found[()]
+        elif number in assigned:
+            for i, code in enumerate(codes):
+                became = _replace(code)
+                if became != (code,):
+                    page[i] = found.setdefault(became, len(found))
+        key = page.tobytes()
+        if key not in different:
+            different[key] = len(pages)
+            pages.append(page)
+        page_of[number] = different[key]
+    lengths = [len(row) for row in found]
+    return (
+        page_of,
+        np.concatenate(pages),
+        np.array([code for row in found for code in row], np.int32),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
+    )
+
+
+def _replace(code: int) -> tuple[int, ...]:
+    """Lower case without accents; a space for every kind of space; nothing for control signs."""
+    character = chr(code)
+    if code in (0, REPLACEMENT):
+        return ()
+    if character in "\t\n\r":
+        return (ord(" "),)
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cf", "Co", "Cs"):
+        return ()
+    if character.isspace():
+        return (ord(" "),)
+    parts = unicodedata.normalize("NFD", character)
+    bare = "".join(part for part in parts if unicodedata.category(part) != "Mn")
+    return tuple(ord(c) for part in bare for c in part.lower())
+
+
+@cache
+def kinds() -> tuple[np.ndarray, np.ndarray]:
+    """ORDINARY, SPACE or ALONE for every code point.
+
+    Returns:
+        page_of: int32, as of `characters`.
+        kind: int8, shape (n_different_pages * PAGE,).
+    """
+    kind = np.full(N_CODE_POINTS, ORDINARY, np.int8)
+    for codes in ASSIGNED:
+        for code in codes:
+            character = chr(code)
+            if character.isspace():
+                kind[code] = SPACE
+            elif _is_punctuation(character):
+                kind[code] = ALONE
+    for first, last in CHINESE:
+        kind[first : last + 1] = ALONE
+    pages, page_of = np.unique(kind.reshape(-1, PAGE), axis=0, return_inverse=True)
+    return page_of.astype(np.int32).ravel(), pages.ravel()
+
+
+def _is_punctuation(character: str) -> bool:
+    """Unicode's punctuation, and all ASCII signs."""
+    is_sign = "!" <= character <= "~" and not character.isalnum()
+    return is_sign or unicodedata.category(character).startswith("P")
+
+
+class WordPiece(tf.Module):
+    """Texts to token numbers, with START before and END behind, by graph operations alone.
+
+    Args:
+        vocabulary: a piece's number is its place.
+        max_tokens: longer texts are cut, END stays.
+
+    Raises:
+        ValueError: a piece that is needed is not in the vocabulary, or one is there twice.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], max_tokens: int) -> None:
+        super().__init__(name="wordpiece")
+        number = {piece: i for i, piece in enumerate(vocabulary)}
+        missing = [piece for piece in (UNKNOWN, START, END, PAD) if piece not in number]
+        if missing or len(number) != len(vocabulary) or number[PAD] != 0:
+            raise ValueError(f"no vocabulary of this kind: missing {missing}, or {PAD} is not 0")
+        self.max_tokens = max_tokens
+        self._unknown, self._start, self._end = (number[p] for p in (UNKNOWN, START, END))
+        self._longest = max(len(p.removeprefix(CONTINUATION)) for p in vocabulary)
+        self._pieces = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(list(vocabulary)), tf.range(len(vocabulary))
+            ),
+            default_value=-1,
+        )
+        tables = map(tf.constant, characters())
+        self._page_of, self._rows, self._replacements, self._splits = tables
+        self._kind_page_of, self._kinds = map(tf.constant, kinds())
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+    def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """int32 token numbers, shape (n_texts, None); UTF-8 in, every row at least two long."""
+        words, row_of_word, n_texts = self._split(texts)
+        unique, place = tf.unique(words)
+        pieces = tf.gather(self._cut(unique), place)  # (n_words, None)
+        rows = tf.repeat(row_of_word, pieces.row_lengths())
+        tokens = tf.RaggedTensor.from_value_rowids(pieces.flat_values, rows, nrows=n_texts)
+        tokens = tokens[:, : self.max_tokens - 2]
+        ends = tf.ones([n_texts, 1], tf.int32)
+        return tf.concat([ends * self._start, tokens, ends * self._end], axis=1)
+
+    def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Words of all texts, the text of each, and how many texts there are."""
+        decoded = tf.strings.unicode_decode(texts, "UTF-8", replacement_char=REPLACEMENT)
+        given, text_of = decoded.flat_values, decoded.value_rowids()
+        row = self._look_up(self._page_of, self._rows, given)
+        stays = row < 0
+        row = tf.maximum(row, 0)
+        first = tf.gather(self._splits, row)
+        n = tf.where(stays, 1, tf.gather(self._splits, row + 1) - first)
+        # Every code point takes n places; the k-th of them holds its k-th replacement.
+        before = tf.cumsum(n, exclusive=True)
+        k = tf.range(tf.reduce_sum(n)) - tf.repeat(before, n)
+        replaced = tf.gather(self._replacements, tf.repeat(tf.where(stays, 0, first), n) + k)
+        codes = tf.where(tf.repeat(stays, n), tf.repeat(given, n), replaced)
+        text_of = tf.repeat(text_of, n)
+
+        kind = self._look_up(self._kind_page_of, self._kinds, codes)
+        is_part = kind == ORDINARY
+        follows = tf.concat([[False], is_part[:-1] & (text_of[1:] == text_of[:-1])], axis=0)
+        begins = (kind == ALONE) | (is_part & ~follows[: tf.size(codes)])
+        number = tf.cumsum(tf.cast(begins, tf.int64)) - 1
+        stands = kind != SPACE
+        words = tf.RaggedTensor.from_value_rowids(
+            codes[stands], number[stands], nrows=tf.reduce_sum(tf.cast(begins, tf.int64))
+        )
+        return tf.strings.unicode_encode(words, "UTF-8"), text_of[begins], decoded.nrows()
+
+    def _cut(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Numbers of the longest pieces of each word, from left to right, int32 (n_words, None)."""
+        length = tf.strings.length(words, "UTF8_CHAR")
+        is_known = length <= MAX_WORD_CHARACTERS
+        sizes = tf.range(1, self._longest + 1)[tf.newaxis]
+        none = tf.zeros([0], tf.int32)
+        shapes = (tf.TensorShape([None]),) * 5
+
+        def cut_once(todo, at, is_known, owners, pieces):
+            rest = tf.gather(length, todo) - at
+            candidates = tf.strings.substr(
+                tf.gather(words, todo)[:, tf.newaxis],
+                tf.repeat(at[:, tf.newaxis], self._longest, axis=1),
+                tf.minimum(sizes, rest[:, tf.newaxis]),
+                "UTF8_CHAR",
+            )
+            prefix = tf.where(at > 0, CONTINUATION, "")[:, tf.newaxis]
+            prefixes = tf.repeat(prefix, self._longest, axis=1)
+            found = self._pieces.lookup(tf.strings.join([prefixes, candidates]))
+            fits = (found >= 0) & (sizes <= rest[:, tf.newaxis])
+            size = tf.reduce_max(tf.where(fits, sizes, 0), axis=1)
+            piece = tf.gather(found, tf.maximum(size - 1, 0), batch_dims=1)
+            is_cut = size > 0
+            is_known = tf.tensor_scatter_nd_update(
+                is_known,
+                tf.boolean_mask(todo, ~is_cut)[:, tf.newaxis],
+                tf.zeros_like(tf.boolean_mask(todo, ~is_cut), tf.bool),
+            )
+            owners = tf.concat([owners, todo[is_cut]], axis=0)
+            pieces = tf.concat([pieces, piece[is_cut]], axis=0)
+            goes_on = is_cut & (size < rest)
+            return todo[goes_on], (at + size)[goes_on], is_known, owners, pieces
+
+        todo = tf.cast(tf.where(is_known)[:, 0], tf.int32)
+        _, _, is_known, owners, pieces = tf.while_loop(
+            lambda todo, *_: tf.size(todo) > 0,
+            cut_once,
+            (todo, tf.zeros_like(todo), is_known, none, none),
+            shape_invariants=shapes,
+        )
+        stays = tf.gather(is_known, owners)
+        unknown = tf.cast(tf.where(~is_known)[:, 0], tf.int32)
+        owners = tf.concat([owners[stays], unknown], axis=0)
+        pieces = tf.concat([pieces[stays], tf.fill(tf.shape(unknown), self._unknown)], axis=0)
+        # Pieces were found from left to right, so a stable order by word keeps theirs.
+        order = tf.argsort(owners, stable=True)
+        return tf.RaggedTensor.from_value_rowids(
+            tf.gather(pieces, order),
+            tf.cast(tf.gather(owners, order), tf.int64),
+            nrows=tf.size(words, tf.int64),
+        )
+
+    @staticmethod
+    def _look_up(page_of: tf.Tensor, values: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+        return tf.gather(values, tf.gather(page_of, codes // PAGE) * PAGE + codes % PAGE)
