@@ -42,9 +42,6 @@ class BertShape:
     epsilon: float = 1e-12
 
 
-MINILM_L6 = BertShape(6, 384, 12, 1536, 30_522, 512)
-
-
 @keras.saving.register_keras_serializable(PACKAGE)
 class TokenEmbedding(keras.layers.Layer):
     """int32 token numbers (n, length) to float (n, length, width); zero where a token is 0.
