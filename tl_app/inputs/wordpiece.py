@@ -62,7 +62,8 @@ def characters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
     found: dict[tuple[int, ...], int] = {(): 0}
     different: dict[bytes, int] = {}
-    pages, page_of = [], np.zeros(N_CODE_POINTS // PAGE, np.int32)
+    pages: list[np.ndarray] = []
+    page_of = np.zeros(N_CODE_POINTS // PAGE, np.int32)
     assigned = {code // PAGE for codes in ASSIGNED for code in codes[::PAGE]}
     for number in range(len(page_of)):
         codes = range(number * PAGE, (number + 1) * PAGE)
