@@ -3,7 +3,7 @@
     TlAppError                       exit code 1
     ├── ConfigError                  2   a setting, an argument, an unknown name
     │   └── EngineUnavailable        2   an engine that is not installed or cannot run the model
-    ├── DataError                    3   pictures or tables that cannot be trained on
+    ├── DataError                    3   pictures, texts or tables that cannot be trained on
     ├── WeightsError                 1   pretrained weights that are not here or not right
     ├── RunError                     1   a run folder that cannot be read, resumed or written
     ├── StorageError                 1   a full disk, a read-only folder
@@ -89,7 +89,7 @@ class EngineUnavailable(ConfigError):
 
 
 class DataError(TlAppError):
-    """Pictures or tables that cannot be trained on."""
+    """Pictures, texts or tables that cannot be trained on."""
 
     exit_code = 3
 
@@ -120,8 +120,8 @@ class Interrupted(TlAppError):
         super().__init__(f"Stopped by {name}.", next_step=next_step)
 
 
-class UnusablePicture(Exception):
-    """A file that cannot be a picture of the data; caught by the scan, which sets it aside.
+class UnusableExample(Exception):
+    """A file that cannot be used as an example; caught by the scan, which sets it aside.
 
     Args:
         kind: a word of `records.SetAside.kind`.
@@ -132,6 +132,14 @@ class UnusablePicture(Exception):
         self.kind = kind
         self.reason = reason
         super().__init__(reason)
+
+
+class UnusablePicture(UnusableExample):
+    """A file that cannot be a picture of the data."""
+
+
+class UnusableText(UnusableExample):
+    """A file, or a line of a table, that cannot be a text of the data."""
 
 
 def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:

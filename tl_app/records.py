@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 import numpy as np
+from typing_extensions import TypeVar
 
 Side = Literal["train", "validation", "test"]
 SIDES: tuple[Side, ...] = ("train", "validation", "test")
+
+Modality = Literal["image", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,62 @@ class Example:
     max_level: int
     bits: int
 
+    @property
+    def content(self) -> str:
+        """What ties it to its copies: the token of its pixels."""
+        return f"pixels:{self.pixel_hash}"
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Example:
         return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class TextExample:
+    """One usable text.
+
+    Attributes:
+        path: "<file>:<line>" for a line of a table, else the text's own file; relative to
+            `Dataset.root`, with forward slashes. Lines count from 1; a record that spans
+            several is named by its first. Rows of Parquet count from 1.
+        label: index into `Dataset.class_names`.
+        given_side: the side that the user's folders or table assign, or None.
+        given_group: the `group` column (author, thread, product), or None.
+        text: as written, without a byte order mark.
+        text_hash: SHA-256 of the text in UTF-8, hexadecimal.
+        normal_hash: the same of the text with every run of whitespace made one space and
+            both ends stripped.
+        n_characters: code points of the text.
+    """
+
+    path: str
+    label: int
+    given_side: Side | None
+    given_group: str | None
+    text: str
+    text_hash: str
+    normal_hash: str
+    n_characters: int
+
+    @property
+    def content(self) -> str:
+        """What ties it to its copies: the token of its text, whatever its whitespace."""
+        return f"text:{self.normal_hash}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TextExample:
+        return cls(**values)
+
+
+AnyExample = Example | TextExample
+ExampleT = TypeVar("ExampleT", bound=AnyExample, default=Example)
+"""Of a Dataset that is not told apart, the examples are pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +129,15 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A file that is not used, and why. It stays where it is.
+    """A file, or a line of one, that is not used, and why. It stays where it is.
 
     Attributes:
-        path: relative to `Dataset.root`.
+        path: relative to `Dataset.root`; "<file>:<line>" for a line of a table of texts.
         reason: a sentence for people.
         kind: a word for programs: "truncated", "empty", "not_an_image", "no_decoder",
-            "too_many_pixels", "unreadable", "missing", "bridges_sides", "unsupported".
+            "too_many_pixels", "unreadable", "missing", "bridges_sides", "unsupported"; of
+            texts also "wrong_encoding", "nul_bytes", "too_long", "unbalanced_quotes",
+            "no_label", "malformed".
     """
 
     path: str
@@ -98,24 +153,26 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
-    """What there is: examples in a fixed order (sorted by path), and what was set aside.
+class Dataset(Generic[ExampleT]):
+    """What there is: examples in a fixed order, and what was set aside.
 
     Attributes:
         root: absolute path of the folder that the examples' paths are relative to.
         source: what the user named (a folder, a table, `tfds:NAME`).
         class_names: in label order.
-        examples: usable pictures.
-        set_aside: the others.
+        examples: usable pictures or texts, sorted by path; lines of a table by their number.
+        set_aside: the others, in the same order.
         given_sides: sides that the user's layout or table defines (empty when none).
+        modality: what the examples are, `Example` ("image") or `TextExample` ("text").
     """
 
     root: str
     source: str
     class_names: tuple[str, ...]
-    examples: tuple[Example, ...]
+    examples: tuple[ExampleT, ...]
     set_aside: tuple[SetAside, ...] = ()
     given_sides: tuple[Side, ...] = ()
+    modality: Modality = "image"
 
     @property
     def labels(self) -> np.ndarray:
@@ -126,6 +183,7 @@ class Dataset:
         return {
             "root": self.root,
             "source": self.source,
+            "modality": self.modality,
             "class_names": list(self.class_names),
             "given_sides": list(self.given_sides),
             "examples": [example.to_dict() for example in self.examples],
@@ -133,14 +191,18 @@ class Dataset:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Dataset:
-        return cls(
+    def from_dict(cls, values: Mapping[str, Any]) -> Dataset[Any]:
+        """The record of `values`; those written before there were texts hold pictures."""
+        modality: Modality = values.get("modality", "image")
+        kind = TextExample if modality == "text" else Example
+        return Dataset(
             root=values["root"],
             source=values["source"],
             class_names=tuple(values["class_names"]),
-            examples=tuple(Example.from_dict(e) for e in values["examples"]),
+            examples=tuple(kind.from_dict(e) for e in values["examples"]),
             set_aside=tuple(SetAside.from_dict(e) for e in values["set_aside"]),
             given_sides=tuple(values["given_sides"]),
+            modality=modality,
         )
 
 
@@ -151,8 +213,9 @@ class Split:
     Attributes:
         sides: one entry an example of the Dataset, in its order; None means withheld.
         groups: one entry an example; examples with the same number never part.
-        tokens: what ties later pictures to a recorded side: token -> side. A token is
-            "pixels:<pixel_hash>" or "group:<given_group>".
+        tokens: what ties later examples to a recorded side: token -> side. A token is an
+            example's `content` ("pixels:<pixel_hash>", "text:<normal_hash>") or
+            "group:<given_group>".
         seed: of the ranking.
     """
 

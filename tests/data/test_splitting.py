@@ -150,7 +150,7 @@ def test_leaks_of_given_sides_are_kept_and_told():
     assert (by_path["x"], by_path["y"], by_path["v"], by_path["w"]) == ("train", "test") * 2
     assert [(e.path, e.kind) for e in dataset.set_aside] == [("z", "bridges_sides")]
     found = leaks(dataset, split)
-    assert [(leak.sides, leak.paths, leak.same_pixels) for leak in found] == [
+    assert [(leak.sides, leak.paths, leak.same_content) for leak in found] == [
         (("train", "test"), ("v", "w"), False),
         (("train", "test"), ("x", "y"), True),
     ]

@@ -94,7 +94,7 @@ def pictures_of(paths: Sequence[Path]) -> tuple[list[Path], list[SetAside]]:
             continue
         found = Found()
         walk(path.absolute(), ".", set(), found)
-        files += [path / name for name in sorted(found.pictures)]
+        files += [path / name for name in sorted(found.files)]
         set_aside += [replace(entry, path=str(path / entry.path)) for entry in found.set_aside]
     if not files:
         raise DataError(

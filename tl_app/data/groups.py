@@ -1,4 +1,4 @@
-"""Which examples belong together: the same pixels, or the same `group`."""
+"""Which examples belong together: the same pixels or text, or the same `group`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tl_app.records import Example
+from tl_app.records import AnyExample
 
 
-def tokens_of(example: Example) -> tuple[str, ...]:
-    """What ties an example to others; the pixel token comes first."""
-    pixels = f"pixels:{example.pixel_hash}"
+def tokens_of(example: AnyExample) -> tuple[str, ...]:
+    """What ties an example to others; the token of its content comes first."""
     if example.given_group is None:
-        return (pixels,)
-    return (pixels, f"group:{example.given_group}")
+        return (example.content,)
+    return (example.content, f"group:{example.given_group}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +35,11 @@ class Group:
 
     @property
     def key(self) -> str:
-        """The same for the same pictures, wherever they lie and in whatever order they came."""
+        """The same for the same examples, wherever they lie and in whatever order they came."""
         return min(self.tokens)
 
 
-def find_groups(examples: Sequence[Example]) -> list[Group]:
+def find_groups(examples: Sequence[AnyExample]) -> list[Group]:
     """Connected components of examples over shared tokens, by their first member (union-find)."""
     parent = list(range(len(examples)))
 

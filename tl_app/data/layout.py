@@ -1,9 +1,9 @@
-"""Folders of pictures: one sub-folder a class, or train/, validation/ and test/ with such folders.
+"""Folders of pictures or texts: one sub-folder a class, or train/, validation/, test/ with those.
 
 Which of the two it is: a split layout has `train` and, besides, only folders named `val`,
 `valid`, `validation` or `test` (in any case of letters), and `train` has folders below. Any
 other folder of folders is one class each, whatever their names, so a class may be called
-"test". Pictures may lie deeper inside a class folder.
+"test". Files may lie deeper inside a class folder.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from tl_app.data.listing import Candidate, Listing, counted, named, shown
 from tl_app.data.walk import (
+    PICTURE_FILES,
     FileId,
+    FileKind,
     Found,
     ancestor_ids,
     file_id,
@@ -35,7 +37,7 @@ SIDE_NAMES: dict[str, Side] = {
 
 
 class ClassFolder(NamedTuple):
-    """A folder whose pictures are of one class; `path` is relative to the source folder."""
+    """A folder whose files are of one class; `path` is relative to the source folder."""
 
     path: str
     name: str
@@ -88,15 +90,16 @@ def _refuse_mixed(root: Path, train: str, named_so: list[str], folders: list[str
         )
 
 
-def list_folder(root: Path, *, test_required: bool) -> Listing:
-    """All candidates of a folder of pictures.
+def list_folder(root: Path, *, test_required: bool, wanted: FileKind = PICTURE_FILES) -> Listing:
+    """All candidates of a folder of pictures or texts.
 
     Args:
         root: absolute.
         test_required: whether a split layout must have a test side.
+        wanted: which files are tried.
 
     Raises:
-        DataError: nothing in it can be read as classes of pictures.
+        DataError: nothing in it can be read as classes of such files.
     """
     folders, _ = visible_entries(root)
     sides = side_folders(root, folders)
@@ -106,16 +109,16 @@ def list_folder(root: Path, *, test_required: bool) -> Listing:
         class_folders = [ClassFolder(name, name, None) for name in folders]
         parents = [""]
     else:
-        _check_sides(root, sides, test_required)
+        _check_sides(root, sides, test_required, wanted)
         class_folders = [
             ClassFolder(f"{parent}/{name}", name, side)
             for side, parent in sides.items()
             for name in visible_entries(root / parent)[0]
         ]
         parents = list(sides.values())
-    _walk_classes(listing, found, class_folders, [root / parent for parent in parents])
+    _walk_classes(listing, found, class_folders, [root / parent for parent in parents], wanted)
     for parent in parents:
-        _count_loose(listing, found, parent)
+        _count_loose(listing, found, parent, wanted)
     listing.set_aside = found.set_aside
     listing.other_suffixes = found.other_suffixes
     _tell(listing, found, sides)
@@ -144,7 +147,7 @@ def _tell(listing: Listing, found: Found, sides: dict[Side, str] | None) -> None
         )
 
 
-def _check_sides(root: Path, sides: dict[Side, str], test_required: bool) -> None:
+def _check_sides(root: Path, sides: dict[Side, str], test_required: bool, wanted: FileKind) -> None:
     if not test_required:
         return
     if "test" not in sides:
@@ -156,22 +159,26 @@ def _check_sides(root: Path, sides: dict[Side, str], test_required: bool) -> Non
         )
     if not visible_entries(root / sides["test"])[0]:
         raise DataError(
-            "The test side has no class folders, so its pictures have no labels.",
+            f"The test side has no class folders, so its {wanted.noun}s have no labels.",
             received=shown(root / sides["test"]),
             allowed="one sub-folder per class, as in train",
-            next_step="sort its pictures into class folders, or train without it: --no-test",
+            next_step=f"sort its {wanted.noun}s into class folders, or train without it: --no-test",
         )
 
 
 def _walk_classes(
-    listing: Listing, found: Found, class_folders: list[ClassFolder], parents: list[Path]
+    listing: Listing,
+    found: Found,
+    class_folders: list[ClassFolder],
+    parents: list[Path],
+    wanted: FileKind,
 ) -> None:
     """Fill `listing` with what lies in each class folder."""
     root = listing.root
     closed: set[FileId] = set()
     for parent in parents:
         closed |= ancestor_ids(parent)
-    # A link to another class folder would give its pictures two labels; real folders go first.
+    # A link to another class folder would give its files two labels; real folders go first.
     kept: dict[ClassFolder, FileId] = {}
     all_classes: set[FileId] = set()
     for folder in sorted(class_folders, key=lambda f: ((root / f.path).is_symlink(), f.path)):
@@ -182,27 +189,27 @@ def _walk_classes(
             kept[folder] = identity
             all_classes.add(identity)
     for folder in sorted(kept, key=lambda f: f.path):
-        before = len(found.pictures)
-        walk(root, folder.path, closed | (all_classes - {kept[folder]}), found)
+        before = len(found.files)
+        walk(root, folder.path, closed | (all_classes - {kept[folder]}), found, wanted)
         listing.class_names.add(folder.name)
         listing.candidates.extend(
-            Candidate(path, folder.name, folder.side) for path in found.pictures[before:]
+            Candidate(path, folder.name, folder.side) for path in found.files[before:]
         )
 
 
-def _count_loose(listing: Listing, found: Found, parent: str) -> None:
+def _count_loose(listing: Listing, found: Found, parent: str, wanted: FileKind) -> None:
     """Files beside the class folders belong to no class."""
     loose = Found()
     for name in visible_entries(listing.root / parent)[1]:
-        # Here a file without suffix is a README or a Makefile rather than a picture.
+        # Here a file without suffix is a README or a Makefile rather than an example.
         if "." in name:
-            sort_file(f"{parent}/{name}" if parent else name, "file", loose)
+            sort_file(f"{parent}/{name}" if parent else name, "file", loose, wanted)
         else:
             loose.other_suffixes["without suffix"] += 1
     found.other_suffixes.update(loose.other_suffixes)
-    pictures = sorted([*loose.pictures, *(entry.path for entry in loose.set_aside)])
-    if pictures and listing.candidates:
+    outside = sorted([*loose.files, *(entry.path for entry in loose.set_aside)])
+    if outside and listing.candidates:
         listing.warnings.append(
-            f"{counted(len(pictures), 'picture')} outside any class folder left out: "
-            f"{named(pictures, n=3)}."
+            f"{counted(len(outside), wanted.noun)} outside any class folder left out: "
+            f"{named(outside, n=3)}."
         )

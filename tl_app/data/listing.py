@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tl_app.records import SetAside, Side
+from tl_app.records import AnyExample, SetAside, Side
 
 N_NAMED = 10
 """A message names at most so many things and counts the rest."""
@@ -32,15 +32,16 @@ class Candidate:
 
 @dataclass(slots=True)
 class Listing:
-    """All candidates of one source, before any file was opened.
+    """All candidates of one source, before any file of an example was opened.
 
     Attributes:
         root: absolute folder that paths are relative to.
+        file: the file that holds every text, one a line; None where each example is a file.
         candidates: in any order.
         class_names: every spelling of a class that was met, also of classes without pictures.
         set_aside: files known to be unusable from the listing alone.
         has_sides: whether the user's layout or table assigns sides.
-        other_suffixes: files that are no pictures, counted by suffix.
+        other_suffixes: files of other kinds, counted by suffix.
         messages, warnings: what to tell, in order.
     """
 
@@ -52,6 +53,13 @@ class Listing:
     other_suffixes: Counter[str] = field(default_factory=Counter)
     messages: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    file: Path | None = None
+
+
+def by_place(entry: AnyExample | SetAside | Candidate) -> tuple[str, int]:
+    """The file of an entry and its line there (0 for a whole file), to sort by."""
+    file, mark, line = entry.path.rpartition(":")
+    return (file, int(line)) if mark and line.isdecimal() else (entry.path, 0)
 
 
 def shown(text: object) -> str:

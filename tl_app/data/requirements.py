@@ -11,58 +11,75 @@ from tl_app.data.checking import counts_by_kind, set_aside_summary
 from tl_app.data.listing import Listing, counted, named, shown, suffix_summary
 from tl_app.data.table import COLUMNS
 from tl_app.data.walk import visible_entries
+from tl_app.data.wording import PICTURES, Wording
 from tl_app.errors import DataError
-from tl_app.records import Dataset, SetAside
+from tl_app.records import Dataset, ExampleT, SetAside
 
 if TYPE_CHECKING:
     from tl_app.config import DataSettings
 
-LAYOUTS = (
-    "a folder with one sub-folder per class; train/, val/, test/ with class folders; "
-    f"a folder with a CSV ({COLUMNS}); or tfds:NAME"
-)
 
-
-def require_classes(listing: Listing, class_names: Sequence[str]) -> None:
-    root = listing.root
+def require_classes(
+    listing: Listing, class_names: Sequence[str], wording: Wording = PICTURES
+) -> None:
     if not listing.candidates:
-        raise _no_pictures(listing)
+        raise _no_files(listing, wording) if listing.file is None else no_lines(listing, wording)
     if len(class_names) < 2:
-        inner = class_names and root.joinpath(class_names[0])
+        inner = class_names and listing.file is None and listing.root.joinpath(class_names[0])
         deeper = visible_entries(inner)[0] if inner and inner.is_dir() else []
+        next_step = f"add {wording.nouns} of another class"
+        if listing.file is None:
+            next_step = f"add a folder with {wording.nouns} of another class"
+        if len(deeper) >= 2:
+            next_step = f"tl-app train {shown(inner)}   if its sub-folders are the classes"
         raise DataError(
             "There is only one class, so there is nothing to tell apart.",
-            received=f"{shown(root)}: {named(class_names)} "
-            f"({counted(len(listing.candidates), 'picture')})",
-            allowed=f"at least two classes: {LAYOUTS}",
-            next_step=f"tl-app train {shown(inner)}   if its sub-folders are the classes"
-            if len(deeper) >= 2
-            else "add a folder with pictures of another class",
+            received=f"{shown(listing.file or listing.root)}: {named(class_names)} "
+            f"({counted(len(listing.candidates), wording.noun)})",
+            allowed=f"at least two classes: {wording.layouts}",
+            next_step=next_step,
         )
 
 
-def _no_pictures(listing: Listing) -> DataError:
+def no_lines(listing: Listing, wording: Wording) -> DataError:
+    """What to tell of a table of which no line can be used."""
+    reasons = dict.fromkeys(entry.reason for entry in listing.set_aside)
+    told = f": {counts_by_kind(listing.set_aside)} ({named(reasons, n=3)})" if reasons else ""
+    return DataError(
+        "No line of the table can be used."
+        if reasons
+        else "The table has no lines below its columns.",
+        received=f"{shown(listing.file)}{told}",
+        allowed=wording.layouts,
+        next_step=f"head {shown(listing.file)}",
+    )
+
+
+def _no_files(listing: Listing, wording: Wording) -> DataError:
     root = listing.root
     folders, files = visible_entries(root)
-    next_step = "put pictures into one sub-folder per class"
+    next_step = f"put {wording.nouns} into one sub-folder per class"
     if not folders and not files:
         problem, received = "The folder is empty.", shown(root)
     elif listing.set_aside:
-        problem = "No file in the folder can be used as a picture."
-        received = f"{shown(root)}: {set_aside_summary(listing.set_aside, len(listing.set_aside))}"
+        problem = f"No file in the folder can be used as a {wording.noun}."
+        summary = set_aside_summary(listing.set_aside, len(listing.set_aside), wording.noun)
+        received = f"{shown(root)}: {summary}"
     elif folders:
-        problem = "The folders hold no pictures."
+        problem = f"The folders hold no {wording.nouns}."
         found = suffix_summary(listing.other_suffixes) or "empty folders"
         received = f"{shown(root)}: {counted(len(folders), 'folder')} ({found})"
     else:
         problem = "The folder has no class folders."
         suffixes = Counter(os.path.splitext(name)[1].lower() for name in files)
         received = f"{shown(root)}: {suffix_summary(suffixes)}"
-        if suffixes.keys() & {".csv", ".tsv"}:
+        if wording is not PICTURES:
+            next_step += ", or name a table with them"
+        elif suffixes.keys() & {".csv", ".tsv"}:
             columns = f"the columns {COLUMNS}"
             problem += f" It has tables, but none with {columns}."
             next_step = f"give one table {columns}"
-    return DataError(problem, received=received, allowed=LAYOUTS, next_step=next_step)
+    return DataError(problem, received=received, allowed=wording.layouts, next_step=next_step)
 
 
 def require_enough(
@@ -71,19 +88,20 @@ def require_enough(
     candidates: Counter[int],
     set_aside: Sequence[SetAside],
     settings: DataSettings,
+    wording: Wording = PICTURES,
 ) -> None:
-    """Refuse classes with too few pictures, all of them at once."""
+    """Refuse classes with too few examples, all of them at once."""
     minimum = settings.min_examples_per_class
     few = [label for label in range(len(class_names)) if usable[label] < minimum]
     if not few:
         return
     lower = max(2, min(usable[label] for label in few))
-    next_step = "add pictures, or move these folders away"
+    next_step = f"add {wording.nouns}, or {wording.leave_out}"
     if lower < minimum and all(usable[label] >= lower for label in few):
         next_step += f", or allow fewer: --set data.min_examples_per_class={lower}"
     raise DataError(
         f"{len(few):,} of {counted(len(class_names), 'class', 'classes')} "
-        f"{'has' if len(few) == 1 else 'have'} fewer than {minimum} usable pictures.",
+        f"{'has' if len(few) == 1 else 'have'} fewer than {minimum} usable {wording.nouns}.",
         received=named(
             f"{class_names[label]} ({usable[label]}"
             + (f" of {candidates[label]}" if candidates[label] > usable[label] else "")
@@ -91,23 +109,25 @@ def require_enough(
             for label in few
         )
         + (f"; {counts_by_kind(set_aside)} set aside" if set_aside else ""),
-        allowed=f"at least {minimum} pictures of every class",
+        allowed=f"at least {minimum} {wording.nouns} of every class",
         next_step=next_step,
     )
 
 
-def require_usable(dataset: Dataset) -> None:
+def require_usable(dataset: Dataset[ExampleT], wording: Wording = PICTURES) -> None:
     if not dataset.examples:
         reasons = dict.fromkeys(entry.reason for entry in dataset.set_aside)
         raise DataError(
-            "No picture can be used.",
-            received=f"{shown(dataset.root)}: {named(reasons, n=3) or 'no pictures'}",
-            allowed=LAYOUTS,
-            next_step="look at one of the files with `file PATH`",
+            f"No {wording.noun} can be used.",
+            received=f"{shown(dataset.root)}: {named(reasons, n=3) or f'no {wording.nouns}'}",
+            allowed=wording.layouts,
+            next_step=wording.look,
         )
 
 
-def require_sides(dataset: Dataset, *, test_required: bool) -> None:
+def require_sides(
+    dataset: Dataset[ExampleT], *, test_required: bool, wording: Wording = PICTURES
+) -> None:
     """Given sides must leave something to learn from and, if wanted, to test on."""
     given = dataset.given_sides
     if not given:
@@ -117,16 +137,17 @@ def require_sides(dataset: Dataset, *, test_required: bool) -> None:
     untrained = [n for i, n in enumerate(dataset.class_names) if i not in trainable]
     if untrained:
         raise DataError(
-            f"{counted(len(untrained), 'class', 'classes')} without a usable picture in train.",
+            f"{counted(len(untrained), 'class', 'classes')} without a usable "
+            f"{wording.noun} in train.",
             received=named(untrained),
-            allowed="pictures of every class in train",
-            next_step="add training pictures, or remove these classes from the other sides "
+            allowed=f"{wording.nouns} of every class in train",
+            next_step=f"add training {wording.nouns}, or remove these classes from the other sides "
             "(names that differ only by letter case: --merge-classes)",
         )
     if test_required and "test" not in given and all(e.given_side for e in dataset.examples):
         raise DataError(
-            "There is no usable picture for the test side.",
+            f"There is no usable {wording.noun} for the test side.",
             received=f"{shown(dataset.source)}: sides {named(given)}",
             allowed="train and test (validation may be missing)",
-            next_step="assign test pictures, or train without them: --no-test",
+            next_step=f"assign test {wording.nouns}, or train without them: --no-test",
         )

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_app.data.checking import check_pictures, set_aside_summary
+from tl_app.data.assembling import (
+    build_dataset,
+    existing,
+    require_candidates,
+    require_dataset,
+    tell_listing,
+)
+from tl_app.data.checking import check_pictures
 from tl_app.data.class_names import Purpose, fold, resolve_class_names
 from tl_app.data.layout import list_folder, side_folders
-from tl_app.data.listing import Listing, counted, named, shown, suffix_summary
-from tl_app.data.requirements import (
-    LAYOUTS,
-    require_classes,
-    require_enough,
-    require_sides,
-    require_usable,
-)
+from tl_app.data.listing import Candidate, Listing, named, shown
 from tl_app.data.table import columns_of, list_table
 from tl_app.data.walk import visible_entries
-from tl_app.errors import ConfigError, DataError, did_you_mean
+from tl_app.data.wording import PICTURES
+from tl_app.errors import ConfigError, DataError
 from tl_app.progress import Reporter
-from tl_app.records import SIDES, Dataset, Example, Inspection, SetAside
+from tl_app.records import Dataset, Example, Inspection
 
 if TYPE_CHECKING:
     from tl_app.config import DataSettings
@@ -74,16 +73,7 @@ def scan(
         test_required=test_required and for_training,
         reporter=reporter,
     )
-    for text in listing.messages:
-        reporter.message(text)
-    for text in listing.warnings:
-        reporter.warn(text)
-    if listing.other_suffixes:
-        n_others = sum(listing.other_suffixes.values())
-        reporter.message(
-            f"{counted(n_others, 'other file')} left alone: "
-            f"{suffix_summary(listing.other_suffixes)}."
-        )
+    tell_listing(listing, reporter)
     class_names, label_of = resolve_class_names(
         listing.class_names,
         merge=settings.merge_classes,
@@ -92,45 +82,39 @@ def scan(
         reporter=reporter,
     )
     listing.candidates.sort(key=lambda candidate: candidate.path)
-    candidate_counts = Counter(label_of[c.class_name] for c in listing.candidates)
     if for_training:
-        # Before any file is opened: a folder that cannot do is refused at once.
-        require_classes(listing, class_names)
-        require_enough(class_names, candidate_counts, candidate_counts, listing.set_aside, settings)
+        require_candidates(listing, class_names, label_of, settings, PICTURES)
 
     paths = [candidate.path for candidate in listing.candidates]
-    results = check_pictures(listing.root, paths, inspect, reporter)
-    examples, set_aside = [], list(listing.set_aside)
-    for candidate, result in zip(listing.candidates, results, strict=True):
-        if isinstance(result, SetAside):
-            set_aside.append(result)
-        else:
-            examples.append(
-                Example(
-                    path=candidate.path,
-                    label=label_of[candidate.class_name],
-                    given_side=candidate.side,
-                    given_group=candidate.group,
-                    **{name: getattr(result, name) for name in Inspection.__slots__},
-                )
-            )
-    if set_aside:
-        reporter.warn(set_aside_summary(set_aside, len(examples) + len(set_aside)))
-    given_sides = {example.given_side for example in examples}
-    dataset = Dataset(
-        root=str(listing.root),
+    dataset = build_dataset(
+        listing,
+        check_pictures(listing.root, paths, inspect, reporter),
+        _example,
         source=source,
         class_names=class_names,
-        examples=tuple(examples),
-        set_aside=tuple(sorted(set_aside, key=lambda entry: entry.path)),
-        given_sides=tuple(side for side in SIDES if side in given_sides),
+        label_of=label_of,
+        modality="image",
     )
-    require_usable(dataset)
-    if for_training:
-        usable = Counter(example.label for example in examples)
-        require_enough(class_names, usable, candidate_counts, dataset.set_aside, settings)
-        require_sides(dataset, test_required=test_required)
+    require_dataset(
+        dataset,
+        listing,
+        label_of,
+        settings,
+        test_required=test_required,
+        purpose=purpose,
+        reporter=reporter,
+    )
     return dataset
+
+
+def _example(candidate: Candidate, label: int, found: Inspection) -> Example:
+    return Example(
+        path=candidate.path,
+        label=label,
+        given_side=candidate.side,
+        given_group=candidate.group,
+        **{name: getattr(found, name) for name in Inspection.__slots__},
+    )
 
 
 def _list(
@@ -158,13 +142,13 @@ def _list(
         )
         return list_table(folder / "table.csv", folder)
 
-    root = _existing(source)
+    root = existing(source, PICTURES)
     if root.is_file():
         if columns_of(root) is None and root.suffix.lower() not in (".csv", ".tsv"):
             raise DataError(
                 "This is a file, not a folder of pictures.",
                 received=shown(root),
-                allowed=LAYOUTS,
+                allowed=PICTURES.layouts,
                 next_step=f"tl-app train {shown(root.parent)}",
             )
         return list_table(root, root.parent) if table is None else list_table(table, root.parent)
@@ -214,20 +198,3 @@ def _labels_of_no_folder(root: Path, table: str, folders: Sequence[str]) -> List
         "take that table away if the folders are the classes."
     )
     return listing
-
-
-def _existing(source: str) -> Path:
-    root = Path(os.path.abspath(Path(source).expanduser()))
-    if "\0" not in source and root.exists():
-        return root
-    parent = next((p for p in root.parents if "\0" not in str(p) and p.is_dir()), Path("/"))
-    missing = root.relative_to(parent).parts[0]
-    siblings = visible_entries(parent)[0]
-    hint = did_you_mean(missing, siblings)
-    hint += did_you_mean(source, ["tfds:"]) if source.lower().startswith("tfds") else ""
-    raise DataError(
-        "There is no such folder." + hint,
-        received=shown(source),
-        allowed=LAYOUTS,
-        next_step=f"ls {shown(parent)}",
-    )

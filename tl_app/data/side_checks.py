@@ -6,61 +6,62 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from tl_app.data.listing import counted, named
-from tl_app.records import SIDES, Dataset, Example, Side, Split
+from tl_app.data.wording import PICTURES, Wording
+from tl_app.records import SIDES, AnyExample, Dataset, ExampleT, Side, Split
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Pictures of one group on more than one side; only sides given by the user can do that.
+    """Examples of one group on more than one side; only sides given by the user can do that.
 
     Attributes:
         sides: the sides involved, in the order train, validation, test.
-        paths: one picture of each side in that order, for people to look at.
-        n_examples: pictures of the group.
-        same_pixels: whether one picture is on both sides pixel for pixel (else: same group).
+        paths: one example of each side in that order, for people to look at.
+        n_examples: members of the group.
+        same_content: whether one example's copy is on another side (else: same group).
     """
 
     sides: tuple[Side, ...]
     paths: tuple[str, ...]
     n_examples: int
-    same_pixels: bool
+    same_content: bool
 
 
-def leaks(dataset: Dataset, split: Split) -> list[Leak]:
+def leaks(dataset: Dataset[ExampleT], split: Split) -> list[Leak]:
     """Groups that lie on more than one side, by their first path."""
     members: dict[int, list[int]] = defaultdict(list)
     for i, group in enumerate(split.groups):
         members[group].append(i)
     found = []
     for indices in members.values():
-        on: dict[Side, list[Example]] = defaultdict(list)
+        on: dict[Side, list[AnyExample]] = defaultdict(list)
         for i in indices:
             if (side := split.sides[i]) is not None:
                 on[side].append(dataset.examples[i])
         sides = tuple(side for side in SIDES if side in on)
         if len(sides) < 2:
             continue
-        pixels = [{example.pixel_hash for example in on[side]} for side in sides]
-        n_distinct = len(set().union(*pixels))
+        contents = [{example.content for example in on[side]} for side in sides]
+        n_distinct = len(set().union(*contents))
         found.append(
             Leak(
                 sides=sides,
                 paths=tuple(min(example.path for example in on[side]) for side in sides),
                 n_examples=len(indices),
-                same_pixels=n_distinct < sum(len(hashes) for hashes in pixels),
+                same_content=n_distinct < sum(len(distinct) for distinct in contents),
             )
         )
     return sorted(found, key=lambda leak: leak.paths)
 
 
-def describe_leaks(found: list[Leak]) -> str | None:
+def describe_leaks(found: list[Leak], wording: Wording = PICTURES) -> str | None:
     """A warning for people, or None if there is nothing to warn of."""
     if not found:
         return None
-    n_same = sum(leak.same_pixels for leak in found)
+    n_same = sum(leak.same_content for leak in found)
     what = []
     if n_same:
-        what.append(f"{counted(n_same, 'picture')} on more than one side, pixel for pixel")
+        what.append(f"{counted(n_same, wording.noun)} on more than one side, {wording.alike}")
     if len(found) > n_same:
         what.append(f"{counted(len(found) - n_same, 'group')} spread over more than one side")
     examples = named((" = ".join(leak.paths) for leak in found), n=3)
@@ -70,8 +71,8 @@ def describe_leaks(found: list[Leak]) -> str | None:
     )
 
 
-def classes_missing(dataset: Dataset, split: Split) -> dict[Side, tuple[str, ...]]:
-    """Names of classes that have pictures, but none on a side that has others; by side."""
+def classes_missing(dataset: Dataset[ExampleT], split: Split) -> dict[Side, tuple[str, ...]]:
+    """Names of classes that have examples, but none on a side that has others; by side."""
     on: dict[Side, set[int]] = defaultdict(set)
     present = set()
     for example, side in zip(dataset.examples, split.sides, strict=True):

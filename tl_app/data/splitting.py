@@ -3,11 +3,12 @@
 The unit is a group (see `groups`). The order of decisions:
 
 1. A side that the user gave is kept. If no validation side is given, given training
-   pictures are the pool that validation is taken from.
-2. A picture that an earlier run recorded keeps its side, and so does its pixel-for-pixel
-   copy. Whatever else is in a group that touches one side joins that side.
-3. In a group that touches two sides, pictures without a side of their own would bridge
-   them: they are withheld. So is a picture whose given side contradicts its recorded one.
+   examples are the pool that validation is taken from.
+2. An example that an earlier run recorded keeps its side, and so does its copy (pixel for
+   pixel, or the same words whatever the whitespace). Whatever else is in a group that
+   touches one side joins that side.
+3. In a group that touches two sides, examples without a side of their own would bridge
+   them: they are withheld. So is one whose given side contradicts its recorded one.
 4. The other groups are ranked within their class by a seeded hash of their key and fill
    the test quota, then the validation quota; the rest trains. Quotas are shares of all
    examples of the class, counted in examples. While there are groups to do so, every side
@@ -24,22 +25,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tl_app.data.groups import Group, find_groups, tokens_of
+from tl_app.data.listing import by_place
 from tl_app.data.quotas import PRIORITY, Quotas
 from tl_app.data.side_checks import leaks
+from tl_app.data.wording import WORDINGS
 from tl_app.errors import ConfigError
-from tl_app.records import Dataset, Example, SetAside, Side, Split
+from tl_app.records import AnyExample, Dataset, ExampleT, SetAside, Side, Split
 
 __all__ = ["leaks", "make_split"]
 
 
 def make_split(
-    dataset: Dataset,
+    dataset: Dataset[ExampleT],
     *,
     validation_fraction: float,
     test_fraction: float,
     seed: int,
     previous: Split | None = None,
-) -> tuple[Dataset, Split]:
+) -> tuple[Dataset[ExampleT], Split]:
     """Assign every example to a side.
 
     Args:
@@ -52,7 +55,7 @@ def make_split(
         previous: the split of an earlier run, whose assignments are kept.
 
     Returns:
-        The dataset without withheld pictures (they are in `set_aside`, kind
+        The dataset without withheld examples (they are in `set_aside`, kind
         "bridges_sides"), and the split of its examples. The split's tokens include the
         previous ones. A token that given sides put on two sides is not recorded.
 
@@ -61,6 +64,7 @@ def make_split(
     """
     _check_fractions(validation_fraction, test_fraction)
     examples = dataset.examples
+    nouns = WORDINGS[dataset.modality].nouns
     groups = find_groups(examples)
     recorded: Mapping[str, Side] = previous.tokens if previous else {}
     validation_given = "validation" in dataset.given_sides
@@ -85,7 +89,7 @@ def make_split(
             elif i not in withheld and len(touched) == 1:
                 sides[i] = next(iter(touched))
             elif i not in withheld:
-                withheld[i] = f"links pictures of {' and '.join(sorted(touched))}"
+                withheld[i] = f"links {nouns} of {' and '.join(sorted(touched))}"
 
     quotas = Quotas(validation_fraction=validation_fraction, test_fraction=test_fraction)
     for group in groups:
@@ -97,7 +101,7 @@ def make_split(
         free_by_class[group.label].append(group)
     for label in sorted(free_by_class):
         ranked = sorted(free_by_class[label], key=lambda g: (_rank(seed, g.key), g.key))
-        # Given training pictures may go to validation, never to test.
+        # Given training examples may go to validation, never to test.
         may_test = [all(examples[i].given_side is None for i in g.members) for g in ranked]
         drawn = quotas.draw(label, [len(g.members) for g in ranked], may_test)
         for group, side in zip(ranked, drawn, strict=True):
@@ -111,7 +115,7 @@ def make_split(
 def _spare_for_lacking(
     groups: Sequence[Group],
     free: Sequence[Group],
-    examples: tuple[Example, ...],
+    examples: Sequence[AnyExample],
     sides: list[Side | None],
     needed: Sequence[Side],
 ) -> None:
@@ -176,7 +180,7 @@ def _rank(seed: int, key: str) -> bytes:
 
 def _anchors(
     group: Group,
-    examples: tuple[Example, ...],
+    examples: Sequence[AnyExample],
     recorded: Mapping[str, Side],
     validation_given: bool,
 ) -> tuple[dict[int, Side], dict[int, str]]:
@@ -184,8 +188,8 @@ def _anchors(
 
     `recorded` holds the tokens of this group only.
 
-    Given training pictures are a pool, not a side, while validation has to come from them;
-    in a group with a test picture they stay in train all the same, as given.
+    Given training examples are a pool, not a side, while validation has to come from them;
+    in a group with a test example they stay in train all the same, as given.
     """
     anchors: dict[int, Side] = {}
     reasons: dict[int, str] = {}
@@ -215,17 +219,17 @@ def _anchors(
     return anchors, reasons
 
 
-def _told(example: Example, known: Mapping[str, Side]) -> tuple[set[Side], Side | None]:
-    """The sides that an example's tokens are on, and the side of the very same picture.
+def _told(example: AnyExample, known: Mapping[str, Side]) -> tuple[set[Side], Side | None]:
+    """The sides that an example's tokens are on, and the side of the very same content.
 
-    The latter is None if the picture is new or its tokens disagree.
+    The latter is None if the content is new or its tokens disagree.
     """
     tokens = tokens_of(example)
     told = {known[token] for token in tokens if token in known}
     return told, known.get(tokens[0]) if len(told) == 1 else None
 
 
-def _settled(sides: Mapping[int, Side | None], examples: tuple[Example, ...]) -> dict[str, Side]:
+def _settled(sides: Mapping[int, Side | None], examples: Sequence[AnyExample]) -> dict[str, Side]:
     """The side of each token whose examples are all on one side."""
     found: dict[str, set[Side]] = defaultdict(set)
     for i, side in sides.items():
@@ -236,13 +240,13 @@ def _settled(sides: Mapping[int, Side | None], examples: tuple[Example, ...]) ->
 
 
 def _assemble(
-    dataset: Dataset,
+    dataset: Dataset[ExampleT],
     groups: list[Group],
     sides: list[Side | None],
     withheld: Mapping[int, str],
     recorded: Mapping[str, Side],
     seed: int,
-) -> tuple[Dataset, Split]:
+) -> tuple[Dataset[ExampleT], Split]:
     """Leave out what is withheld and record the tokens."""
     examples = dataset.examples
     number_of = {i: number for number, group in enumerate(groups) for i in group.members}
@@ -259,7 +263,7 @@ def _assemble(
     kept_dataset = replace(
         dataset,
         examples=tuple(examples[i] for i in kept),
-        set_aside=tuple(sorted([*dataset.set_aside, *set_aside], key=lambda entry: entry.path)),
+        set_aside=tuple(sorted([*dataset.set_aside, *set_aside], key=by_place)),
     )
     split = Split(
         sides=tuple(sides[i] for i in kept),

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tl_app.data.class_names import normalise
+from tl_app.data.delimited import first_line, parse_header
 from tl_app.data.layout import SIDE_NAMES
 from tl_app.data.listing import Candidate, Listing, counted, named, shown
 from tl_app.errors import DataError, did_you_mean
@@ -26,33 +27,15 @@ from tl_app.records import SetAside
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "group")
 COLUMNS = "path,label[,split][,group]"
-DELIMITERS = (",", ";", "\t")
 
 
 def columns_of(file: Path) -> list[str] | None:
     """The header of `file` if it is such a table, else None (also if it cannot be read)."""
-    try:
-        with file.open("rb") as stream:
-            header = stream.readline(65_536).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+    header = first_line(file)
+    if header is None:
         return None
-    columns, _ = _parse_header(header)
+    columns, _ = parse_header(header, (*REQUIRED, *OPTIONAL))
     return columns if set(REQUIRED) <= set(columns) else None
-
-
-def _parse_header(line: str) -> tuple[list[str], str]:
-    """Column names (trimmed, lower case) and the delimiter that makes most sense of them."""
-    readings = []
-    for delimiter in DELIMITERS:
-        try:
-            cells = next(csv.reader([line], delimiter=delimiter), [])
-        except csv.Error:
-            cells = []
-        names = [cell.strip().casefold() for cell in cells]
-        readings.append((len(set(names) & {*REQUIRED, *OPTIONAL}), len(names), names, delimiter))
-    # max keeps the first of equals, so the order of DELIMITERS decides.
-    best = max(readings, key=lambda reading: reading[:2])
-    return best[2], best[3]
 
 
 def list_table(table: Path, base: Path) -> Listing:
@@ -68,7 +51,7 @@ def list_table(table: Path, base: Path) -> Listing:
     if not table.exists() and (base / table).is_file():
         table = base / table
     text = _read_text(table)
-    columns, delimiter = _parse_header(text.split("\n", 1)[0])
+    columns, delimiter = parse_header(text.split("\n", 1)[0], (*REQUIRED, *OPTIONAL))
     _check_columns(table, columns)
     listing = Listing(base)
     problems = _Problems(table)

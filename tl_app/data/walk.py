@@ -1,4 +1,4 @@
-"""Which files below a folder are tried as pictures.
+"""Which files below a folder are tried as pictures or as texts.
 
 Symbolic links are followed, also out of the folder: sets are often made of links into a
 store. A folder is read once for each class, and a link that leads to the source folder,
@@ -30,6 +30,45 @@ UNSUPPORTED_SUFFIXES = frozenset(
 )
 """Pictures of formats that are never read; listed rather than passed over in silence."""
 
+DOCUMENT_SUFFIXES = frozenset(
+    {".pdf", ".doc", ".docx", ".odt", ".rtf", ".epub", ".html", ".htm", ".xls", ".xlsx"}
+)
+"""Texts of formats that are never read; listed, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """Files of one modality, told by their suffixes (lower case, with the dot).
+
+    Attributes:
+        noun: of one such file.
+        tried: files with these suffixes are opened.
+        unsupported: files with these are set aside, with `advice`.
+        tries_bare: whether files without any suffix are opened, too.
+    """
+
+    noun: str
+    tried: frozenset[str]
+    unsupported: frozenset[str]
+    advice: str
+    tries_bare: bool
+
+
+PICTURE_FILES = FileKind(
+    noun="picture",
+    tried=TRIED_SUFFIXES,
+    unsupported=UNSUPPORTED_SUFFIXES,
+    advice="pictures are not read; convert them to PNG, JPEG or TIFF",
+    tries_bare=True,
+)
+TEXT_FILES = FileKind(
+    noun="text",
+    tried=frozenset({".txt"}),
+    unsupported=DOCUMENT_SUFFIXES,
+    advice="documents are not read; convert them to .txt in UTF-8",
+    tries_bare=False,
+)
+
 IGNORED_NAMES = frozenset(
     name.casefold()
     for name in (
@@ -57,9 +96,9 @@ def is_ignored(name: str) -> bool:
 
 @dataclass(slots=True)
 class Found:
-    """What a walk met; paths are relative to the source folder."""
+    """What a walk met; paths are relative to the source folder, `files` are to be tried."""
 
-    pictures: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
     other_suffixes: Counter[str] = field(default_factory=Counter)
     n_loops: int = 0
@@ -108,13 +147,16 @@ def visible_entries(folder: Path) -> tuple[list[str], list[str]]:
     return sorted(folders), sorted(others)
 
 
-def walk(root: Path, folder: str, closed: set[FileId], found: Found) -> None:
+def walk(
+    root: Path, folder: str, closed: set[FileId], found: Found, wanted: FileKind = PICTURE_FILES
+) -> None:
     """Add every file below `root`/`folder` to `found`.
 
     Args:
         root: the source folder, absolute.
         folder: relative to `root`, with forward slashes.
         closed: folders that must not be entered (again); folders entered here are added.
+        wanted: which files are tried.
     """
     real_root = os.path.realpath(root)
 
@@ -143,27 +185,27 @@ def walk(root: Path, folder: str, closed: set[FileId], found: Found) -> None:
                 stack.append(path)
             else:
                 found.n_outside += kind == "file" and entry.is_symlink() and leads_out(entry.path)
-                sort_file(path, kind, found)
+                sort_file(path, kind, found, wanted)
 
 
-def sort_file(path: str, kind: str, found: Found) -> None:
+def sort_file(path: str, kind: str, found: Found, wanted: FileKind) -> None:
     """Decide by name and kind alone what becomes of one file."""
     suffix = os.path.splitext(path)[1].lower()
-    may_be_picture = suffix in TRIED_SUFFIXES or suffix in UNSUPPORTED_SUFFIXES or not suffix
+    is_tried = suffix in wanted.tried if suffix else wanted.tries_bare
+    is_unsupported = suffix in wanted.unsupported
     if kind == "loop":
         found.n_loops += 1
-    elif kind == "broken" and may_be_picture:
+    elif kind == "broken" and (is_tried or is_unsupported):
         reason = "a symbolic link to a file that is not there"
         found.set_aside.append(SetAside(path, reason, "missing"))
     elif kind != "file":
         found.other_suffixes["" if kind == "special" else suffix] += 1
-    elif suffix in UNSUPPORTED_SUFFIXES:
-        reason = f"{suffix} pictures are not read; convert them to PNG, JPEG or TIFF"
-        found.set_aside.append(SetAside(path, reason, "unsupported"))
-    elif may_be_picture:
-        found.pictures.append(path)
+    elif is_unsupported:
+        found.set_aside.append(SetAside(path, f"{suffix} {wanted.advice}", "unsupported"))
+    elif is_tried:
+        found.files.append(path)
     else:
-        found.other_suffixes[suffix] += 1
+        found.other_suffixes[suffix or "without suffix"] += 1
 
 
 def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
