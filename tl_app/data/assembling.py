@@ -130,7 +130,7 @@ def require_dataset(
     if dataset.set_aside:
         n_all = len(dataset.examples) + len(dataset.set_aside)
         reporter.warn(set_aside_summary(dataset.set_aside, n_all, wording.noun))
-    require_usable(dataset, wording)
+    require_usable(dataset, listing.file or listing.root, wording)
     if purpose == "training":
         usable = Counter(example.label for example in dataset.examples)
         candidates = _count_candidates(listing, label_of)

@@ -27,6 +27,9 @@ def require_classes(
     if len(class_names) < 2:
         inner = class_names and listing.file is None and listing.root.joinpath(class_names[0])
         deeper = visible_entries(inner)[0] if inner and inner.is_dir() else []
+        others = ""
+        if listing.file is not None and listing.set_aside:
+            others = f"; {counts_by_kind(listing.set_aside)} set aside"
         next_step = f"add {wording.nouns} of another class"
         if listing.file is None:
             next_step = f"add a folder with {wording.nouns} of another class"
@@ -35,7 +38,7 @@ def require_classes(
         raise DataError(
             "There is only one class, so there is nothing to tell apart.",
             received=f"{shown(listing.file or listing.root)}: {named(class_names)} "
-            f"({counted(len(listing.candidates), wording.noun)})",
+            f"({counted(len(listing.candidates), wording.noun)})" + others,
             allowed=f"at least two classes: {wording.layouts}",
             next_step=next_step,
         )
@@ -114,12 +117,12 @@ def require_enough(
     )
 
 
-def require_usable(dataset: Dataset[ExampleT], wording: Wording = PICTURES) -> None:
+def require_usable(dataset: Dataset[ExampleT], place: object, wording: Wording = PICTURES) -> None:
     if not dataset.examples:
         reasons = dict.fromkeys(entry.reason for entry in dataset.set_aside)
         raise DataError(
             f"No {wording.noun} can be used.",
-            received=f"{shown(dataset.root)}: {named(reasons, n=3) or f'no {wording.nouns}'}",
+            received=f"{shown(place)}: {named(reasons, n=3) or f'no {wording.nouns}'}",
             allowed=wording.layouts,
             next_step=wording.look,
         )

@@ -51,7 +51,7 @@ TEXTS = Wording(
     "test/ with class folders",
     alike="word for word",
     leave_out="leave these classes out",
-    look="look at one of the places that the message names",
+    look="correct the texts (in UTF-8, with a label each), then run again",
 )
 
 WORDINGS: dict[Modality, Wording] = {"image": PICTURES, "text": TEXTS}
