@@ -9,6 +9,12 @@ from tl_app.config_loading import load_config
 from tl_app.errors import ConfigError
 
 
+@pytest.mark.parametrize("override", ["seed=true", "phases.1.unfreeze=false", "data.window=true"])
+def test_truth_values_are_no_numbers(override):
+    with pytest.raises(ConfigError, match="true or false"):
+        load_config(None, [override])
+
+
 def test_without_anything_the_defaults_stand():
     assert load_config() == Config()
     assert load_config().phases == default_phases()

@@ -24,15 +24,20 @@ class Settings(BaseModel):
         """TOML has no null: "none" stands for it wherever a setting may be None."""
         if not isinstance(values, dict):
             return values
+        wrong = [key for key, value in values.items() if isinstance(value, bool)]
+        wrong = [key for key in wrong if key in cls.model_fields and not cls._may_be(key, bool)]
+        if wrong:
+            # Python counts True as 1; nobody who writes seed=true means that.
+            raise ValueError(f"{', '.join(wrong)}: received true or false; allowed: other values")
         return {
-            key: None if value == "none" and cls._may_be_none(key) else value
+            key: None if value == "none" and cls._may_be(key, type(None)) else value
             for key, value in values.items()
         }
 
     @classmethod
-    def _may_be_none(cls, key: str) -> bool:
+    def _may_be(cls, key: str, kind: type) -> bool:
         field = cls.model_fields.get(key)
-        return field is not None and type(None) in get_args(field.annotation)
+        return field is not None and kind in (field.annotation, *get_args(field.annotation))
 
 
 class DataSettings(Settings):
