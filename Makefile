@@ -39,16 +39,17 @@ $(BIN)/python:
 	fi
 	$(PYTHON) -m venv $(VENV)
 
-# What the app needs to run. The stamp makes a second call quick.
+# What the app needs to run. The stamp makes a second call quick. Editable as a plain path: with
+# setuptools' own finder, a script beside a clone imports the clone's folder for the package.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[heic,lite]'
+	$(BIN)/python -m pip install --constraint constraints.txt --config-settings editable_mode=compat --editable '.[heic,lite]'
 	touch $@
 
 # What the checks and tests need as well.
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,heic,lite,onnx]'
+	$(BIN)/python -m pip install --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev,heic,lite,onnx]'
 	touch $@ $(VENV)/.installed
 
 install: $(VENV)/.installed

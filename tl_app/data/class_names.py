@@ -125,7 +125,8 @@ def _tell_alike(
         return
     reporter.warn(
         "Classes whose names differ only by letter case or Unicode form are kept apart: "
-        f"{named(_both(group) for group in groups)}. One class each with --merge-classes."
+        f"{named(_both(group) for group in groups)}. "
+        "--merge-classes makes one class of them."
     )
     numbered = [s for group in groups for s in group if final[s] != normalise(s)]
     if numbered:

@@ -54,8 +54,8 @@ def describe_window(window: tuple[int, int], examples: Iterable[Example]) -> tup
     deep = [example for example in examples if example.bits == 16]
     if not deep:
         return "", False
-    text = f"16-bit pictures ({len(deep):,}): levels {window[0]:,} to {window[1]:,} become black "
-    text += "and white"
+    text = f"16-bit pictures ({len(deep):,}): levels {window[0]:,} to {window[1]:,} are shown "
+    text += "from black to white"
     usual = _full_depth(median_low(example.max_level for example in deep))
     if window[0] == 0 and usual * 4 <= window[1]:
         brightest = max(deep, key=lambda example: example.max_level)

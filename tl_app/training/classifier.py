@@ -193,8 +193,7 @@ def describe_phase(
         what = f"head and all {len(blocks)} blocks"
     else:
         names = ", ".join(block.name for block in blocks[-phase.unfreeze :])
-        plural = "block" if phase.unfreeze == 1 else "blocks"
-        what = f"head and the top {plural} {names} (of {len(blocks)})"
+        what = f"head and the top {phase.unfreeze} of {len(blocks)} blocks ({names})"
     lowest = phase.learning_rate * phase.layer_decay ** count_blocks(
         classifier.backbone, phase.unfreeze
     )
