@@ -21,6 +21,7 @@ from tests.engines.makers import (
 from tl_app.engines import tensorflow_engine
 from tl_app.engines.build import build_engine
 from tl_app.engines.litert_engine import PACKED_BYTES, share_out
+from tl_app.engines.tensorflow_engine import TensorFlowEngine
 
 CONVERTED = ("litert", "onnxruntime")
 
@@ -63,6 +64,15 @@ def test_a_picture_that_is_too_large_ends_it() -> None:
     engine = build_engine("folded", greedy_model(0), batch_size=4)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         engine(small_pictures())
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_xla_stays_off_on_a_cpu(fold: bool) -> None:
+    """Its convolutions take seventeen times as long there."""
+    engine = TensorFlowEngine(small_model(), batch_size=4, fold=fold)
+    assert engine._compiled._jit_compile is None
+    assert "xla" not in engine.identity
+    assert "cpu" in engine.identity
 
 
 def test_what_xla_cannot_compile_runs_without_it(monkeypatch) -> None:

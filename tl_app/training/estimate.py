@@ -133,7 +133,7 @@ def measure_looks(
         return sum(n_todo) * look_seconds, sum(n_todo), disk_bytes
     load = loader(pictures, passes)
     probe = positions[:: max(1, len(positions) // N_PROBE)][:N_PROBE]
-    load(probe[0])  # the first call traces
+    list(run_ahead(probe[:8], load, n_ahead=8))  # the first calls trace, and wake the threads
     started = time.perf_counter()
     looks = list(run_ahead(probe, load, n_ahead=len(probe)))
     seconds = (time.perf_counter() - started) / len(probe) * len(positions)
