@@ -114,18 +114,21 @@ def _run(trainer):
     return trainer
 
 
-def test_ten_more_pictures_cost_ten_looks(tmp_path):
-    store = FeatureStore(tmp_path / "store")
-    few = make(RunFolder.create(tmp_path, "few"), head_phase(), store=store)
-    fewer = replace(
+def train_without_the_last_ten(folder: RunFolder, store: FeatureStore) -> Any:
+    few = make(folder, head_phase(), store=store)
+    few.data = few.inputs._data = replace(
         few.data,
         pictures=ArrayPictures(few.data.pictures.pictures[:-10]),
         train_rows=np.arange(14),
         validation_rows=np.arange(14, 19),
     )
-    few.data = few.inputs._data = fewer
-    few.run()
-    assert len(set(fewer.pictures.loaded)) == 19
+    return _run(few)
+
+
+def test_ten_more_pictures_cost_ten_looks(tmp_path):
+    store = FeatureStore(tmp_path / "store")
+    few = train_without_the_last_ten(RunFolder.create(tmp_path, "few"), store)
+    assert len(set(few.data.pictures.loaded)) == 19
     more = make(RunFolder.create(tmp_path, "more"), head_phase(), store=store)
     more.run()
     assert more.data.pictures.loaded == list(range(19, 29))
@@ -203,15 +206,7 @@ def test_a_few_more_pictures_keep_the_engine(tmp_path, monkeypatch):
     """Another engine would look at all of them again, for the sake of ten."""
     monkeypatch.setattr(engine_choice, "FEW_LOOKS", 25)
     store = FeatureStore(tmp_path / "store")
-    few = make(RunFolder.create(tmp_path, "few"), head_phase(), store=store)
-    fewer = replace(
-        few.data,
-        pictures=ArrayPictures(few.data.pictures.pictures[:-10]),
-        train_rows=np.arange(14),
-        validation_rows=np.arange(14, 19),
-    )
-    few.data = few.inputs._data = fewer
-    few.run()
+    train_without_the_last_ten(RunFolder.create(tmp_path, "few"), store)
     more = make(RunFolder.create(tmp_path, "more"), head_phase(), store=store)
     more.run()
     assert more.data.pictures.loaded == list(range(19, 29))
