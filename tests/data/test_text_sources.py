@@ -85,5 +85,8 @@ def test_only_the_first_files_are_looked_at(tmp_path, monkeypatch, picture):
 
 
 @pytest.mark.parametrize("source", ["tfds:imdb_reviews", "nowhere/at/all", "a\0b", ""])
-def test_what_is_not_there(source):
+def test_what_is_not_there(source, tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.txt").write_text("text")
+    monkeypatch.chdir(tmp_path)  # nothing named is not the folder that one stands in
     assert not is_text_source(source)

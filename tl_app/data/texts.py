@@ -183,7 +183,7 @@ def is_text_source(source: str) -> bool:
     """
     path = Path(source).expanduser()
     try:
-        if "\0" in source:
+        if not source or "\0" in source:
             return False
         if path.is_dir():
             return _is_text_folder(path)
