@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from tl_app.data.side_checks import leaks
 from tl_app.data.splitting import make_split
 from tl_app.records import SIDES, Dataset, Example, Side, Split
 
-FRACTIONS = {"validation_fraction": 0.1, "test_fraction": 0.1}
+FRACTIONS: dict[str, Any] = {"validation_fraction": 0.1, "test_fraction": 0.1}
 N_CLASSES = 3
 same_every_time = settings(derandomize=True, deadline=None)
 
@@ -58,7 +59,9 @@ def example_lists(sides=no_side):
 any_side = st.sampled_from([None, *SIDES])
 
 
-def split_of(examples: list[Example], *, seed: int = 0, previous: Split | None = None):
+def split_of(
+    examples: list[Example], *, seed: int = 0, previous: tuple[Dataset, Split] | None = None
+):
     given_sides = {e.given_side for e in examples}
     dataset = Dataset(
         root="/",
@@ -67,7 +70,15 @@ def split_of(examples: list[Example], *, seed: int = 0, previous: Split | None =
         examples=tuple(examples),
         given_sides=tuple(side for side in SIDES if side in given_sides),
     )
-    return make_split(dataset, seed=seed, previous=previous, **FRACTIONS)
+    if previous is None:
+        return make_split(dataset, seed=seed, **FRACTIONS)
+    return make_split(
+        dataset,
+        seed=seed,
+        previous=previous[1],
+        recorded_examples=previous[0].examples,
+        **FRACTIONS,
+    )
 
 
 def by_path(result) -> dict[str, Side | None]:
@@ -113,7 +124,7 @@ def test_adding_examples_never_moves_a_recorded_one(old, new):
     # Which sides the user gives is part of the set's layout and stays what it was.
     given_before = {e.given_side for e in old}
     added = [e if e.given_side in given_before else replace(e, given_side=None) for e in added]
-    dataset, split = split_of([*old, *added], previous=first[1])
+    dataset, split = split_of([*old, *added], previous=first)
     before, after = by_path(first), by_path((dataset, split))
     for path, side in before.items():
         assert after[path] == side
@@ -124,7 +135,7 @@ def test_adding_examples_never_moves_a_recorded_one(old, new):
 @same_every_time
 def test_the_same_data_again_is_split_the_same(examples):
     first = split_of(examples, seed=1)
-    again = split_of(examples, seed=2, previous=first[1])
+    again = split_of(examples, seed=2, previous=first)
     assert by_path(first) == by_path(again)
     assert first[0] == again[0]
     assert first[1].tokens == again[1].tokens
@@ -133,7 +144,7 @@ def test_the_same_data_again_is_split_the_same(examples):
 def test_a_copy_of_a_given_picture_in_a_leaking_group_is_split_the_same_again():
     examples = build([(0, 0, None, None), (0, 0, 1, "validation"), (0, 1, 1, "train")])
     first = split_of(examples)
-    again = split_of(examples, previous=first[1])
+    again = split_of(examples, previous=first)
     assert (
         by_path(first)
         == by_path(again)

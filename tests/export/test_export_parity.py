@@ -97,7 +97,9 @@ def test_export_writes_checks_and_publishes(
     assert result.largest_difference <= 2e-6
     assert result.n_examples == len(files)
     assert [p.name for p in (tmp_path / "served").iterdir()] == ["1"]
-    assert reporter.bars == [
+    writing, *checking = reporter.bars
+    assert (writing["title"], writing["done"]) == ("Writing the SavedModel", writing["total"])
+    assert checking == [
         {
             "title": "Checking the export",
             "total": len(files),

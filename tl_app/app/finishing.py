@@ -174,7 +174,6 @@ def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter
     with clock.stage("export"):
         indices = split.indices(side)
         shutil.rmtree(folder.saved_model, ignore_errors=True)  # half of an earlier try
-        reporter.message("Writing the SavedModel")
         result = export_model(
             # The same function in fewer operations, a third faster; the check will tell.
             fold_batch_normalization(model),
@@ -191,7 +190,7 @@ def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter
             f"pictures (largest difference {result.largest_difference:.1g})"
         )
     with clock.stage("measure"):
-        write_json(folder.cost_file, _measure_cost(folder, model, preprocessing))
+        write_json(folder.cost_file, _measure_cost(folder, model, preprocessing, reporter))
     with clock.stage("report"):
         write_report(folder)
 
@@ -239,7 +238,7 @@ def predict_side(
 
 
 def _measure_cost(
-    folder: RunFolder, model: keras.Model, preprocessing: Preprocessing
+    folder: RunFolder, model: keras.Model, preprocessing: Preprocessing, reporter: Reporter
 ) -> dict[str, Any]:
     """Latency, sizes and memory, as the report shows them."""
     decisions = Decisions(folder).read()
@@ -247,7 +246,7 @@ def _measure_cost(
     served = FrozenPart(fold_batch_normalization(model))
     return {
         "latency_ms": measure_latency(
-            lambda x: served(tf.constant(x)), preprocessing.image_size_px
+            lambda x: served(tf.constant(x)), preprocessing.image_size_px, reporter=reporter
         ),
         "n_parameters": int(model.count_params()),
         "n_trainable_parameters": decisions.get("trainable", {}).get("n_parameters"),

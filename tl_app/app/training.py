@@ -83,6 +83,7 @@ def train(
         config = config.model_copy(update={"backbone": backbone_name})
     spec = get_spec(config.backbone)
     previous = None if split_from is None else RunFolder.open(split_from, output)
+    before = None if previous is None else previous.read_dataset()
     require_trackers(config)
     if name is not None:
         RunFolder.require_free(output, name)
@@ -106,7 +107,7 @@ def train(
             test_required=config.data.test_fraction > 0,
             data_dir=data_dir,
             materialise_to=output / "data",
-            known_class_names=() if previous is None else previous.read_dataset().class_names,
+            known_class_names=() if before is None else before.class_names,
             table=table,
         )
         dataset, split = make_split(
@@ -115,6 +116,7 @@ def train(
             test_fraction=config.data.test_fraction,
             seed=config.seed,
             previous=None if previous is None else previous.read_split(),
+            recorded_examples=() if before is None else before.examples,
         )
         check_sides(dataset, split, config)
         say_split(dataset, split, reporter)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tl_app.data.groups import Group, find_groups, tokens_of
@@ -42,6 +42,7 @@ def make_split(
     test_fraction: float,
     seed: int,
     previous: Split | None = None,
+    recorded_examples: Iterable[AnyExample] = (),
 ) -> tuple[Dataset[ExampleT], Split]:
     """Assign every example to a side.
 
@@ -53,6 +54,8 @@ def make_split(
             Ignored where every example has a given side.
         seed: of the ranking.
         previous: the split of an earlier run, whose assignments are kept.
+        recorded_examples: what that run had on its sides. What is there again (the same
+            content under the same path) is never taken for a new copy.
 
     Returns:
         The dataset without withheld examples (they are in `set_aside`, kind
@@ -68,6 +71,7 @@ def make_split(
     groups = find_groups(examples)
     recorded: Mapping[str, Side] = previous.tokens if previous else {}
     validation_given = "validation" in dataset.given_sides
+    known = {(example.path, example.content) for example in recorded_examples}
 
     sides: list[Side | None] = [None] * len(examples)
     withheld: dict[int, str] = {}
@@ -80,6 +84,9 @@ def make_split(
         anchors, reasons = _anchors(group, examples, here, validation_given)
         withheld.update(reasons)
         touched = {*anchors.values(), *here.values()}
+        for i in _bridging_copies(anchors, examples, validation_given):
+            if (examples[i].path, examples[i].content) not in known:
+                del anchors[i]
         if not touched:
             free.append(group)
             continue
@@ -217,6 +224,28 @@ def _anchors(
             if own is not None:
                 anchors[i] = own
     return anchors, reasons
+
+
+def _bridging_copies(
+    anchors: Mapping[int, Side], examples: Sequence[AnyExample], validation_given: bool
+) -> list[int]:
+    """Copies of settled examples that a token of their own ties to another side.
+
+    An example that is the only one of its content is the settled example itself, even where
+    it now carries another group: it is no copy and keeps its side. So does what the user gave.
+    """
+    settled = _settled(anchors, examples)
+    crossing = {token for i in anchors for token in tokens_of(examples[i])} - set(settled)
+    crosses = {i: not crossing.isdisjoint(tokens_of(examples[i])) for i in anchors}
+    elsewhere = {examples[i].content for i in anchors if not crosses[i]}
+    free_to_leave = {None} if validation_given else {None, "train"}
+    return [
+        i
+        for i in anchors
+        if crosses[i]
+        and examples[i].given_side in free_to_leave
+        and examples[i].content in elsewhere
+    ]
 
 
 def _told(example: AnyExample, known: Mapping[str, Side]) -> tuple[set[Side], Side | None]:

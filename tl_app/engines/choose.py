@@ -18,6 +18,7 @@ from tl_app.engines.build import build_engine
 from tl_app.engines.conversion import first_line, refusal
 from tl_app.engines.fold import fold_batch_normalization
 from tl_app.errors import EngineUnavailable
+from tl_app.progress import Reporter, SilentReporter
 
 AGREEMENT = 1e-5
 """Largest difference from Keras, as a share of an output's largest value, in float32 on a CPU."""
@@ -79,6 +80,7 @@ def choose_engine(
     names: Sequence[str],
     batch_size: int,
     budget_seconds: float = 1.0,
+    reporter: Reporter | None = None,
 ) -> tuple[Engine, EngineChoice]:
     """Build, compare with Keras, measure, and take the fastest.
 
@@ -91,36 +93,43 @@ def choose_engine(
         batch_size: as for `build_engine`.
         budget_seconds: for the measurements; each engine runs one batch at least, whatever it
             takes. Building comes on top: a second or two each, for ONNX Runtime more.
+        reporter: shows progress.
 
     Raises:
         EngineUnavailable: none of them can be built and agrees with Keras.
     """
-    reference = _reference(model, probe)
-    limit = _limit(model)
-    # Folded once for all; folding again finds nothing left to do.
-    folded = fold_batch_normalization(model) if set(names) != {"tensorflow"} else model
+    candidates = tuple(dict.fromkeys(names))
     engines: dict[str, Engine] = {}
     refused: dict[str, str] = {}
     errors: list[EngineUnavailable] = []
-    for name in dict.fromkeys(names):
-        try:
-            source = model if name == "tensorflow" else folded
-            engine = build_engine(name, source, batch_size=batch_size)
-            allowed = max(limit, GRAPH_AGREEMENT) if name == "tensorflow" else limit
-            _check_agreement(engine, probe, reference, allowed)
-        except EngineUnavailable as error:
-            refused[name] = error.problem
-            errors.append(error)
-        else:
-            engines[name] = engine
-        # Converters leave graphs that refer to themselves, some hundred megabytes of them.
-        gc.collect()
-    if not engines:
-        raise _none_left(errors)
-    if len(refused) + len(engines) == 1:
-        (name,) = engines
-        return engines[name], EngineChoice(name)
-    speeds = _measure(engines, probe, batch_size, budget_seconds)
+    # A step for what Keras says, one for each engine, one for the measurement.
+    with (reporter or SilentReporter()).bar("Trying engines", len(candidates) + 2, "steps") as bar:
+        reference = _reference(model, probe)
+        limit = _limit(model)
+        # Folded once for all; folding again finds nothing left to do.
+        folded = fold_batch_normalization(model) if set(names) != {"tensorflow"} else model
+        bar.advance()
+        for name in candidates:
+            try:
+                source = model if name == "tensorflow" else folded
+                engine = build_engine(name, source, batch_size=batch_size)
+                allowed = max(limit, GRAPH_AGREEMENT) if name == "tensorflow" else limit
+                _check_agreement(engine, probe, reference, allowed)
+            except EngineUnavailable as error:
+                refused[name] = error.problem
+                errors.append(error)
+            else:
+                engines[name] = engine
+            # Converters leave graphs that refer to themselves, some hundred megabytes of them.
+            gc.collect()
+            bar.advance(note=name)
+        if not engines:
+            raise _none_left(errors)
+        if len(candidates) == 1:
+            bar.advance()
+            return engines[candidates[0]], EngineChoice(candidates[0])
+        speeds = _measure(engines, probe, batch_size, budget_seconds)
+        bar.advance()
     enough = max(speeds.values()) * (1 - NEAR)
     name = next(name for name in engines if speeds[name] >= enough)
     return engines[name], EngineChoice(name, speeds, refused)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -24,7 +24,7 @@ def build_serving_module(
     preprocessing: Preprocessing,
     class_names: Sequence[str],
     assets: Sequence[Path] = (),
-) -> tuple[tf.Module, dict[str, Callable]]:
+) -> tuple[tf.Module, dict[str, tf.types.experimental.PolymorphicFunction]]:
     """A tf.Module to save, and its signatures; n is free everywhere and may be 0.
 
     | signature         | inputs                              | outputs                        |

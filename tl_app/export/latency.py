@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tl_app.export.classifier import SavedModelClassifier
+from tl_app.progress import Reporter, SilentReporter
 
 
 def measure_latency(
@@ -19,6 +20,7 @@ def measure_latency(
     *,
     repeats: int = 20,
     budget_seconds: float = 2.0,
+    reporter: Reporter | None = None,
 ) -> dict[str, float]:
     """Median time of a batch of decoded pictures, after a warm-up.
 
@@ -29,6 +31,7 @@ def measure_latency(
         batch_sizes: which n to measure.
         repeats: most runs for a batch size.
         budget_seconds: for all batch sizes together; a slow model gets fewer runs, at least one.
+        reporter: shows progress.
 
     Returns:
         Batch size as text -> milliseconds.
@@ -37,18 +40,21 @@ def measure_latency(
     random = np.random.default_rng(0)
     share_seconds = budget_seconds / max(len(batch_sizes), 1)
     result: dict[str, float] = {}
-    for n in batch_sizes:
-        shape = (n, image_size_px, image_size_px, 3)
-        pixels = random.uniform(0, 255, shape).astype(np.float32)
-        started = time.perf_counter()
-        np.asarray(run(pixels))  # The first call may trace; it is not counted.
-        seconds: list[float] = []
-        while len(seconds) < repeats:
-            before = time.perf_counter()
-            np.asarray(run(pixels))  # As an array: a GPU has then really finished.
-            now = time.perf_counter()
-            seconds.append(now - before)
-            if now - started > share_seconds:
-                break
-        result[str(n)] = median(seconds) * 1000
+    reporter = reporter or SilentReporter()
+    with reporter.bar("Measuring latency", len(batch_sizes), "batch sizes") as bar:
+        for n in batch_sizes:
+            shape = (n, image_size_px, image_size_px, 3)
+            pixels = random.uniform(0, 255, shape).astype(np.float32)
+            started = time.perf_counter()
+            np.asarray(run(pixels))  # The first call may trace; it is not counted.
+            seconds: list[float] = []
+            while len(seconds) < repeats:
+                before = time.perf_counter()
+                np.asarray(run(pixels))  # As an array: a GPU has then really finished.
+                now = time.perf_counter()
+                seconds.append(now - before)
+                if now - started > share_seconds:
+                    break
+            result[str(n)] = median(seconds) * 1000
+            bar.advance()
     return result

@@ -63,7 +63,7 @@ def export_model(
     """
     require_free(destination, version)
     with candidate_folder(destination) as candidate:
-        save_candidate(model, preprocessing, class_names, candidate)
+        save_candidate(model, preprocessing, class_names, candidate, reporter)
         difference = check_parity(
             candidate,
             files,

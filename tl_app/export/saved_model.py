@@ -14,6 +14,7 @@ import tensorflow as tf
 from tl_app.export.assets import write_assets
 from tl_app.export.graph import build_serving_module
 from tl_app.export.versions import candidate_folder, publish, require_free
+from tl_app.progress import Reporter, SilentReporter
 from tl_app.records import Preprocessing
 from tl_app.storage import storage_errors
 
@@ -45,7 +46,7 @@ def write_saved_model(
     """
     require_free(destination, version)
     with candidate_folder(destination) as candidate:
-        save_candidate(model, preprocessing, class_names, candidate)
+        save_candidate(model, preprocessing, class_names, candidate, SilentReporter())
         return publish(candidate, destination, version=version)
 
 
@@ -54,8 +55,9 @@ def save_candidate(
     preprocessing: Preprocessing,
     class_names: Sequence[str],
     candidate: Path,
+    reporter: Reporter,
 ) -> None:
-    """Fill the folder `candidate` with a SavedModel.
+    """Fill the folder `candidate` with a SavedModel; `reporter` shows progress.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -67,7 +69,14 @@ def save_candidate(
     ):
         assets = write_assets(Path(sources), preprocessing, class_names)
         module, signatures = build_serving_module(model, preprocessing, class_names, assets)
-        tf.saved_model.save(module, str(candidate), signatures=signatures)
+        # The files come last, as one part.
+        with reporter.bar("Writing the SavedModel", len(signatures) + 1, "parts") as bar:
+            traced = {}
+            for name, function in signatures.items():
+                traced[name] = function.get_concrete_function()
+                bar.advance()
+            tf.saved_model.save(module, str(candidate), signatures=traced)
+            bar.advance()
 
 
 @contextmanager

@@ -160,7 +160,11 @@ class EngineSource:
             self._name = None
         try:
             engine, choice = choose_engine(
-                model(), probe(), names=names, batch_size=self._batch_size
+                model(),
+                probe(),
+                names=names,
+                batch_size=self._batch_size,
+                reporter=self._reporter,
             )
         except EngineUnavailable as error:
             if self._config.engine != "auto":
@@ -176,7 +180,10 @@ class EngineSource:
 
     def build(self, model: keras.Model) -> Engine:
         """The chosen engine for a model."""
-        return build_engine(self._chosen, model, batch_size=self._batch_size)
+        with self._reporter.bar(f"Building the {self._chosen} engine", 1, "graphs") as bar:
+            engine = build_engine(self._chosen, model, batch_size=self._batch_size)
+            bar.advance()
+        return engine
 
     @property
     def _chosen(self) -> str:
