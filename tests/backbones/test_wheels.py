@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tl_app.backbones import wheels as wheels_module
-from tl_app.backbones.wheels import Wheel, get_wheel, read_member
+from tl_app.backbones.registry import Wheel
+from tl_app.backbones.wheels import get_wheel, read_member
 from tl_app.errors import WeightsError
 from tl_app.progress import SilentReporter
 

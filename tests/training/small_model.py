@@ -11,7 +11,7 @@ import numpy as np
 from tl_app.backbones.blocks import Backbone, find_blocks, set_trainable
 from tl_app.backbones.registry import get_spec
 from tl_app.config import Augmentation, Config, Phase
-from tl_app.features.pictures import PICTURE_SCALE
+from tl_app.features.pictures import PICTURE_SCALE, to_pixels
 from tl_app.features.store import FeatureStore
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
@@ -50,16 +50,20 @@ def build_backbone(drop: float = 0.1) -> Backbone:
 class ArrayPictures:
     """Pictures in memory, uint16 (n, size, size, 3) in fixed point."""
 
+    dtype = "float32"
+    lengths = None
+    kept_bytes = 0
+
     def __init__(self, pictures: np.ndarray) -> None:
         self.pictures = pictures
         self.keys = tuple(hashlib.sha256(picture.tobytes()).digest() for picture in pictures)
-        self.size_px = pictures.shape[1]
+        self.shape = pictures.shape[1:]
         self.key = {"preprocessing": "none"}
         self.loaded: list[int] = []
 
     def load(self, position: int) -> np.ndarray:
         self.loaded.append(position)
-        return self.pictures[position]
+        return to_pixels(self.pictures[position])
 
     def keep(self, positions, reporter) -> None:
         pass
@@ -71,7 +75,7 @@ def make_data(seed: int = 0, n_classes: int = 3, size: int = SIZE) -> TrainingDa
     labels = np.arange(n) % n_classes
     pictures = random.integers(0, 120, (n, size, size, 3)) + 40 * labels[:, None, None, None]
     return TrainingData(
-        pictures=ArrayPictures((pictures * PICTURE_SCALE).astype(np.uint16)),
+        items=ArrayPictures((pictures * PICTURE_SCALE).astype(np.uint16)),
         labels=labels.astype(np.int64),
         groups=np.arange(n),
         train_rows=np.arange(N_TRAIN),
@@ -109,21 +113,22 @@ def build_trainer(
     drop: float = 0.1,
     store: FeatureStore | None = None,
     build: Callable[[], Backbone] | None = None,
+    data: TrainingData | None = None,
     **settings,
 ) -> PhaseTrainer:
     """A trainer of the small model with its own backbone, as a new process would have it.
 
-    Where `build` gives another backbone, the pictures are of its size.
+    Where `build` gives another backbone, the pictures are of its size, or `data` fits it.
     """
     config = Config(phases=phases, batch_size=8, **settings)
     hardware = Hardware(devices, precision, 8)
     strategy = hardware.build_strategy()
     with strategy.scope(), dtype_policy(precision):
         backbone = build_backbone(drop) if build is None else build()
-        classifier = Classifier(backbone, 3, config)
+        classifier = Classifier(backbone, 3 if data is None else data.n_classes, config)
     return PhaseTrainer(
         classifier,
-        make_data(size=backbone.model.input.shape[1]),
+        make_data(size=backbone.model.input.shape[1]) if data is None else data,
         config,
         hardware,
         strategy,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,6 +22,37 @@ def test_every_example_once_in_full_batches(n_examples, batch_size, seed, epoch)
     assert sorted(plan.rows[plan.real]) == list(range(n_examples))
     again = plan_epoch(n_examples, batch_size, seed=seed, phase=1, epoch=epoch)
     np.testing.assert_array_equal(plan.rows, again.rows)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=300), st.integers(1, 32))
+def test_texts_of_like_length_share_a_batch(lengths, batch_size):
+    lengths = np.array(lengths)
+    numbers: Any = {"seed": 0, "phase": 1, "epoch": 2}
+    plan = plan_epoch(len(lengths), batch_size, lengths=lengths, **numbers)
+    assert plan.rows.shape == plan.real.shape == (plan.n_steps, batch_size)
+    assert sorted(plan.rows[plan.real]) == list(range(len(lengths)))
+
+    def padded(plan) -> int:
+        """Of whole batches: the one that is filled up may hold any length."""
+        return sum(
+            lengths[rows].max()
+            for rows, real in zip(plan.rows, plan.real, strict=True)
+            if real.all()
+        )
+
+    plain = plan_epoch(len(lengths), batch_size, **numbers)
+    if len(lengths) % batch_size == 0:
+        assert padded(plan) <= padded(plain)
+
+
+def test_long_texts_come_at_any_time_of_an_epoch():
+    lengths = np.arange(640)
+    firsts = {
+        int(lengths[plan_epoch(640, 32, seed=0, phase=1, epoch=e, lengths=lengths).rows[0]].max())
+        for e in range(10)
+    }
+    assert len(firsts) > 3
 
 
 def test_epochs_and_phases_have_orders_of_their_own():

@@ -55,7 +55,7 @@ def test_kept_activations_equal_the_full_network_bit_for_bit(tmp_path):
         trainer.checkpoints.restore_best = lambda *_: None  # the end of descent, whatever won
         histories.append([replace(r, seconds=0) for r in trainer.run().history])
     assert Decisions(kept.folder).read()["phase tune"]["source"] == "kept"
-    assert len(full.data.pictures.loaded) > len(kept.data.pictures.loaded)
+    assert len(full.data.items.loaded) > len(kept.data.items.loaded)
     assert histories[0] == histories[1]
     assert_same(all_weights(kept), all_weights(full))
 
@@ -88,7 +88,7 @@ def test_what_was_kept_is_not_computed_again(tmp_path):
     store = FeatureStore(tmp_path / "store")
     first = make(RunFolder.create(tmp_path, "first"), head_phase(), tune_phase(), store=store)
     first.run()
-    assert first.data.pictures.loaded
+    assert first.data.items.loaded
     for name, settings in (
         ("again", {}),
         ("seed", {"seed": 5}),
@@ -102,7 +102,7 @@ def test_what_was_kept_is_not_computed_again(tmp_path):
             **settings,
         )
         trainer.run()
-        assert not trainer.data.pictures.loaded, name
+        assert not trainer.data.items.loaded, name
     assert_same(
         all_weights(first),
         all_weights(_run(make(RunFolder.create(tmp_path, "cold"), head_phase(), tune_phase()))),
@@ -118,7 +118,7 @@ def train_without_the_last_ten(folder: RunFolder, store: FeatureStore) -> Any:
     few = make(folder, head_phase(), store=store)
     few.data = few.inputs._data = replace(
         few.data,
-        pictures=ArrayPictures(few.data.pictures.pictures[:-10]),
+        items=ArrayPictures(few.data.items.pictures[:-10]),
         train_rows=np.arange(14),
         validation_rows=np.arange(14, 19),
     )
@@ -128,10 +128,10 @@ def train_without_the_last_ten(folder: RunFolder, store: FeatureStore) -> Any:
 def test_ten_more_pictures_cost_ten_looks(tmp_path):
     store = FeatureStore(tmp_path / "store")
     few = train_without_the_last_ten(RunFolder.create(tmp_path, "few"), store)
-    assert len(set(few.data.pictures.loaded)) == 19
+    assert len(set(few.data.items.loaded)) == 19
     more = make(RunFolder.create(tmp_path, "more"), head_phase(), store=store)
     more.run()
-    assert more.data.pictures.loaded == list(range(19, 29))
+    assert more.data.items.loaded == list(range(19, 29))
 
 
 @pytest.mark.parametrize(("views", "source"), [(2, "kept"), (30, "streamed")])
@@ -150,14 +150,14 @@ def test_what_the_disk_cannot_hold_is_streamed_and_not_kept_either(folder, monke
         monkeypatch.setattr(FeatureStore, "free_bytes", lambda self, n=free_bytes: n)
         run = RunFolder.create(folder.path, name)
         trainer = make(run, tune_phase(views=30 if name == "room" else 2, epochs=2))
-        trainer.data.pictures.kept = []
-        trainer.data.pictures.keep = lambda rows, _, t=trainer: t.data.pictures.kept.extend(rows)
+        trainer.data.items.kept = []
+        trainer.data.items.keep = lambda rows, _, t=trainer: t.data.items.kept.extend(rows)
         assert trainer.inputs.decide(trainer.config.phases[0]).source == "streamed"
         trainer.checkpoints.restore_best = lambda *_: None
         trainer.run()
         trainers.append(trainer)
-    assert len(trainers[0].data.pictures.kept) == 29
-    assert trainers[1].data.pictures.kept == []
+    assert len(trainers[0].data.items.kept) == 29
+    assert trainers[1].data.items.kept == []
     assert_same(all_weights(trainers[0]), all_weights(trainers[1]))
 
 
@@ -182,7 +182,7 @@ def test_what_is_kept_already_needs_no_room_and_no_time(tmp_path, monkeypatch):
     second.run()
     decision = second.decisions.read()["phase tune"]
     assert (decision["source"], decision["new_bytes"]) == ("kept", 0)
-    assert not second.data.pictures.loaded
+    assert not second.data.items.loaded
     # Many views that are there cost less than streaming a few epochs.
     monkeypatch.undo()
     views = tune_phase(views=12, epochs=20)
@@ -209,7 +209,7 @@ def test_a_few_more_pictures_keep_the_engine(tmp_path, monkeypatch):
     train_without_the_last_ten(RunFolder.create(tmp_path, "few"), store)
     more = make(RunFolder.create(tmp_path, "more"), head_phase(), store=store)
     more.run()
-    assert more.data.pictures.loaded == list(range(19, 29))
+    assert more.data.items.loaded == list(range(19, 29))
     assert more.decisions.read()["engine"]["name"] == "folded"
     # Without what was kept there is nothing to be true to.
     fresh = make(
@@ -254,7 +254,7 @@ def test_training_side_predictions_from_what_was_kept(folder):
     trainer = make(folder, head_phase(), tune_phase())
     trainer.run()
     kept = trainer.predict_training_side()
-    pictures = trainer.data.pictures.pictures[trainer.data.train_rows] / PICTURE_SCALE
+    pictures = trainer.data.items.pictures[trainer.data.train_rows] / PICTURE_SCALE
     whole = trainer.classifier.probabilities()(pictures.astype(np.float32), training=False)
     # The boundary was kept in half floats.
     np.testing.assert_allclose(kept, whole, atol=5e-3)
@@ -286,7 +286,7 @@ def test_activations_below_changed_weights_are_not_taken_from_before(folder):
     trainer.inputs.features = spy
     trainer.run()
     assert np.abs(seen[0] - seen[1]).max() > 1e-4
-    pictures = trainer.data.pictures.pictures[trainer.data.train_rows] / PICTURE_SCALE
+    pictures = trainer.data.items.pictures[trainer.data.train_rows] / PICTURE_SCALE
     below = trainer.classifier.below(0)
     np.testing.assert_allclose(seen[1][0], below(pictures.astype(np.float32)), rtol=1e-4, atol=1e-5)
 
@@ -322,7 +322,7 @@ def test_what_another_run_finds_out_meanwhile_changes_no_type(folder):
     resumed = make(folder, head_phase(), tune_phase(), store=store)
     resumed.run()
     assert resumed.inputs.plain_activations(2).dtype == np.float16
-    assert not resumed.data.pictures.loaded
+    assert not resumed.data.items.loaded
 
 
 def test_training_side_predictions_do_not_depend_on_what_was_pruned(folder):

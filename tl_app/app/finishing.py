@@ -119,7 +119,7 @@ def _training_data(
     dataset: Dataset, split: Split, preprocessing: Preprocessing, store: FeatureStore
 ) -> TrainingData:
     return TrainingData(
-        pictures=FilePictures(Path(dataset.root), dataset.examples, preprocessing, store),
+        items=FilePictures(Path(dataset.root), dataset.examples, preprocessing, store),
         labels=dataset.labels,
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import keras
 
-from tl_app.backbones.registry import BackboneSpec
+from tl_app.backbones.registry import AnySpec
 from tl_app.errors import ConfigError
 
 NTopBlocks = int | Literal["all"]
@@ -40,13 +40,14 @@ class Backbone:
     Attributes:
         spec: its registry entry.
         model: float32 pixels (n, S, S, 3) in 0..255 RGB, to a map (n, h, w, n_features) or to
-            features (n, n_features). Nothing of it trains until `set_trainable`.
+            features (n, n_features); or int32 token numbers (n, length) to hidden states
+            (n, length, n_features). Nothing of it trains until `set_trainable`.
         blocks: from input to output; their layers are all the layers of `model`.
         weights_file: where the weights came from, None for random ones.
         weights_sha256: of that file (of all files of a SavedModel), hexadecimal.
     """
 
-    spec: BackboneSpec
+    spec: AnySpec
     model: keras.Model
     blocks: tuple[Block, ...]
     weights_file: Path | None = None

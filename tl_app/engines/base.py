@@ -29,7 +29,8 @@ class Engine(Protocol):
         """What the model says of pictures.
 
         Args:
-            pixels: float32, shape (n, S, S, 3), in 0..255, n of 1 or more.
+            pixels: float32, shape (n, S, S, 3), in 0..255, n of 1 or more; of an encoder of
+                texts int32 token numbers, shape (n, length), filled up with zeros.
 
         Returns:
             One float32 array of shape (n, ...) for each output of the model, in order.

@@ -34,6 +34,7 @@ class TensorFlowEngine:
         self._device = min(places) if len(places) == 1 else None
         self._model = fold_batch_normalization(model) if fold else model
         self._batch_size = batch_size
+        self._dtype = model.inputs[0].dtype
         self._compile()
 
     @property
@@ -76,7 +77,7 @@ class TensorFlowEngine:
         if missing:
             batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
         with tf.device(self._device):
-            outputs = self._compiled(tf.constant(batch, tf.float32))
+            outputs = self._compiled(tf.constant(batch, self._dtype))
         return [output.numpy()[:n] for output in outputs]
 
     def _compile(self) -> None:
@@ -86,9 +87,10 @@ class TensorFlowEngine:
             outputs = tf.nest.flatten(model(pixels, training=False))
             return [tf.cast(output, tf.float32) for output in outputs]
 
+        # Texts come in several lengths, each of them a shape of its own.
         shape = (self._batch_size, *model.inputs[0].shape[1:])
         self._compiled = tf.function(
             run,
-            input_signature=[tf.TensorSpec(shape, tf.float32)],
+            input_signature=[tf.TensorSpec(shape, self._dtype)],
             jit_compile=True if self._xla else None,
         )

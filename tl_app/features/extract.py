@@ -1,5 +1,5 @@
-"""One pass over the pictures: each is loaded once, looked at in every view that is asked for,
-and what the frozen part says of each view is kept.
+"""One pass over the pictures or texts: each is loaded once, looked at in every view that is
+asked for, and what the frozen part says of each view is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tensorflow as tf
 from tl_app.config import Augmentation
 from tl_app.engines.base import Engine
 from tl_app.errors import DataError, Interrupted, RunError
-from tl_app.features.pictures import Pictures, to_pixels
+from tl_app.features.items import Items
 from tl_app.features.table import Table
 from tl_app.inputs.ahead import run_ahead
 from tl_app.inputs.augment import build_augment
@@ -101,9 +101,10 @@ def view_seeds(keys: Sequence[bytes], number: int, salt: int = 0) -> np.ndarray:
 
 
 def traced_augment(
-    augmentation: Augmentation, size_px: int
+    augmentation: Augmentation, items: Items
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """`build_augment` on arrays, traced once; thread-safe."""
+    """`build_augment` for pictures like `items`, traced once; thread-safe."""
+    size_px = _side_px(items)
     change = tf.function(
         build_augment(augmentation, size_px),
         input_signature=[
@@ -115,13 +116,13 @@ def traced_augment(
     return lambda pixels, seed: change(tf.constant(pixels), tf.constant(seed)).numpy()
 
 
-def n_missing(pictures: Pictures, passes: Sequence[ViewPass]) -> int:
+def n_missing(items: Items, passes: Sequence[ViewPass]) -> int:
     """Looks that `extract` would take."""
-    return sum(one.look(pictures.keys) for one in passes)
+    return sum(one.look(items.keys) for one in passes)
 
 
 def extract(
-    pictures: Pictures,
+    items: Items,
     passes: Sequence[ViewPass],
     *,
     batch_size: int,
@@ -134,7 +135,7 @@ def extract(
     which other rows are computed with it.
 
     Args:
-        pictures: where they come from.
+        items: where they come from.
         passes: what is wanted of them.
         batch_size: pictures that an engine is given at once.
         title: of the progress bar.
@@ -145,13 +146,13 @@ def extract(
         StorageError: the disk is full.
         TooLargeForFloat16: rows of other tables are kept all the same.
     """
-    if not n_missing(pictures, passes):
+    if not n_missing(items, passes):
         return
     tables = {table.folder: table for one in passes for table in one.tables}
     with ExitStack() as held:
         for folder in sorted(tables):  # in one order, so that two runs do not wait for each other
             held.enter_context(tables[folder].lock(lambda: _say_waiting(reporter)))
-        total = n_missing(pictures, passes)  # another run may have done it meanwhile
+        total = n_missing(items, passes)  # another run may have done it meanwhile
         if not total:
             return
         for one in passes:
@@ -159,7 +160,7 @@ def extract(
                 one.engine()  # building it takes a second, which is no picture's fault
         try:
             with reporter.bar(title, total, "images") as bar:
-                _run(pictures, passes, batch_size, bar)
+                _run(items, passes, batch_size, bar)
         except (Interrupted, TooLargeForFloat16, DataError):
             for table in tables.values():
                 table.flush()
@@ -168,65 +169,68 @@ def extract(
             table.flush()
 
 
-def _run(pictures: Pictures, passes: Sequence[ViewPass], batch_size: int, bar: Bar) -> None:
-    batches = [_Batch(one, pictures.keys, batch_size, bar) for one in passes]
+def _run(items: Items, passes: Sequence[ViewPass], batch_size: int, bar: Bar) -> None:
+    batches = [_Batch(one, items.keys, batch_size, bar) for one in passes]
     todo = sorted(set().union(*(one.todo for one in passes)))
     n_ahead = max(4, N_AHEAD // len(passes))
-    for position, looks in run_ahead(todo, loader(pictures, passes), n_ahead=n_ahead):
-        for batch, pixels in zip(batches, looks, strict=True):
-            if pixels is not None:
-                batch.add(position, pixels)
+    for position, looks in run_ahead(todo, loader(items, passes), n_ahead=n_ahead):
+        for batch, item in zip(batches, looks, strict=True):
+            if item is not None:
+                batch.add(position, item)
     for batch in batches:
-        batch.run()
+        batch.finish()
 
 
 def loader(
-    pictures: Pictures, passes: Sequence[ViewPass]
+    items: Items, passes: Sequence[ViewPass]
 ) -> Callable[[int], tuple[int, list[np.ndarray | None]]]:
     """What a thread does: load a picture, and change it for each pass that still wants it."""
     changes = {
-        one.view.augmentation: traced_augment(one.view.augmentation, pictures.size_px)
+        one.view.augmentation: traced_augment(one.view.augmentation, items)
         for one in passes
         if one.view.augmentation is not None
     }
 
     def load(position: int) -> tuple[int, list[np.ndarray | None]]:
-        pixels = to_pixels(pictures.load(position))
+        item = items.load(position)
         looks: list[np.ndarray | None] = []
         for one in passes:
             if position not in one.todo:
                 looks.append(None)
             elif one.view.augmentation is None:
-                looks.append(pixels)
+                looks.append(item)
             else:
-                seed = view_seeds([pictures.keys[position]], one.view.number)[0]
-                looks.append(changes[one.view.augmentation](pixels, seed))
+                seed = view_seeds([items.keys[position]], one.view.number)[0]
+                looks.append(changes[one.view.augmentation](item, seed))
         return position, looks
 
     return load
 
 
 class _Batch:
-    """Pictures on their way through one pass's engine."""
+    """Items on their way through one pass's engine, those of one shape together."""
 
     def __init__(self, one: ViewPass, keys: Sequence[bytes], size: int, bar: Bar) -> None:
         self._pass = one
         self._keys = keys
         self._size = size
         self._bar = bar
-        self._waiting: list[tuple[bytes, np.ndarray]] = []
+        self._waiting: dict[tuple[int, ...], list[tuple[bytes, np.ndarray]]] = {}
 
-    def add(self, position: int, pixels: np.ndarray) -> None:
-        self._waiting.append((self._keys[position], pixels))
-        if len(self._waiting) == self._size:
-            self.run()
+    def add(self, position: int, item: np.ndarray) -> None:
+        waiting = self._waiting.setdefault(item.shape, [])
+        waiting.append((self._keys[position], item))
+        if len(waiting) == self._size:
+            self._run(self._waiting.pop(item.shape))
 
-    def run(self) -> None:
-        if not self._waiting:
-            return
-        keys = [key for key, _ in self._waiting]
-        outputs = self._pass.engine()(np.stack([pixels for _, pixels in self._waiting]))
-        self._waiting = []
+    def finish(self) -> None:
+        """Run what is left."""
+        for shape in list(self._waiting):
+            self._run(self._waiting.pop(shape))
+
+    def _run(self, waiting: Sequence[tuple[bytes, np.ndarray]]) -> None:
+        keys = [key for key, _ in waiting]
+        outputs = self._pass.engine()(np.stack([item for _, item in waiting]))
         for table, values in zip(self._pass.tables, outputs, strict=True):
             if not np.isfinite(values).all():
                 raise RunError(
@@ -246,6 +250,14 @@ def _say_waiting(reporter: Reporter) -> None:
     reporter.message("Another run computes the same features; waiting for it.")
 
 
+def _side_px(items: Items) -> int:
+    """Of pictures, which are square; texts are not changed at random."""
+    side = items.shape[0]
+    if len(items.shape) != 3 or side is None:
+        raise ValueError("only pictures of one size can be changed at random")
+    return side
+
+
 def views_of(augmentation: Augmentation, n_drawn: int) -> list[View]:
     """The plain view, and the first `n_drawn` draws where something is changed at all."""
     if not augmentation.changes_pictures:
@@ -254,7 +266,7 @@ def views_of(augmentation: Augmentation, n_drawn: int) -> list[View]:
 
 
 class FrozenPart:
-    """A model traced once for any number of pictures, float32 (n, S, S, 3), as serving runs it.
+    """A model traced once for any number of pictures or texts, as serving runs it.
 
     A batch that is too large for the device is halved.
     """
@@ -262,7 +274,7 @@ class FrozenPart:
     def __init__(self, model: keras.Model) -> None:
         self._compiled = tf.function(
             lambda batch: tf.cast(model(batch, training=False), tf.float32),
-            input_signature=[tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)],
+            input_signature=[tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)],
         )
 
     def __call__(self, batch: tf.Tensor) -> np.ndarray:

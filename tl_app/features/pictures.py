@@ -9,10 +9,9 @@ small ones are decoded again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,36 +23,14 @@ from tl_app.inputs.pictures import load_picture
 from tl_app.progress import Reporter
 from tl_app.records import Example, Preprocessing
 
+PICTURE_BYTES = 6
+"""Of a kept picture, a pixel."""
+
 PICTURE_SCALE = 256
 """Steps of a picture's fixed-point numbers in one level of 0..255."""
 
 LARGE_PIXELS = 1_000_000
 """Pictures with more are kept resized when they are first decoded."""
-
-
-class Pictures(Protocol):
-    """Pictures by position.
-
-    Attributes:
-        keys: 32 bytes each, of the pixels before they were resized: see `picture_key`.
-        size_px: side S.
-        key: what decides the picture besides its pixels, as plain JSON values.
-    """
-
-    @property
-    def keys(self) -> Sequence[bytes]: ...
-
-    @property
-    def size_px(self) -> int: ...
-
-    @property
-    def key(self) -> Mapping[str, Any]: ...
-
-    def load(self, position: int) -> np.ndarray:
-        """uint16, shape (S, S, 3): levels times PICTURE_SCALE. Thread-safe."""
-
-    def keep(self, positions: Sequence[int], reporter: Reporter) -> None:
-        """Make later calls of `load` cheap, for who looks at the pictures every epoch."""
 
 
 def to_fixed_point(pixels: np.ndarray) -> np.ndarray:
@@ -73,7 +50,7 @@ def pictures_table(store: FeatureStore, preprocessing: Preprocessing) -> Table:
 
 
 class FilePictures:
-    """Pictures of a data set, from its files or the store.
+    """Pictures of a data set, from its files or the store; see `items.Items`.
 
     Args:
         root: folder that the examples' paths are relative to.
@@ -81,6 +58,9 @@ class FilePictures:
         preprocessing: how a file becomes a picture.
         store: may hold some of them already.
     """
+
+    dtype = "float32"
+    lengths = None
 
     def __init__(
         self,
@@ -93,7 +73,9 @@ class FilePictures:
             picture_key(example.pixel_hash, example.bits, preprocessing.window)
             for example in examples
         )
-        self.size_px = preprocessing.image_size_px
+        size = preprocessing.image_size_px
+        self.shape = (size, size, 3)
+        self.kept_bytes = PICTURE_BYTES * size**2
         self.key = pictures_key(preprocessing)
         self._root = root
         self._examples = tuple(examples)
@@ -102,7 +84,7 @@ class FilePictures:
         self._reading = threading.Lock()
 
     def load(self, position: int) -> np.ndarray:
-        """As `Pictures.load`.
+        """float32, shape (S, S, 3), in 0..255. Thread-safe.
 
         Raises:
             DataError: the file is gone, or is not what it was when it was scanned.
@@ -110,8 +92,8 @@ class FilePictures:
         key = self.keys[position]
         if self._table.has(key):
             with self._reading, suppress(KeyError):  # a damaged row is missing
-                return self._table.rows([key]).all()[0]
-        return self._decode(position)
+                return to_pixels(self._table.rows([key]).all()[0])
+        return to_pixels(self._decode(position))
 
     def keep(self, positions: Sequence[int], reporter: Reporter) -> None:
         """Decode what is not kept yet, for phases that look at the pictures every epoch.

@@ -15,10 +15,14 @@ import tensorflow as tf
 
 from tl_app.config import Augmentation, Phase
 from tl_app.features.extract import N_AHEAD, traced_augment, view_seeds
-from tl_app.features.pictures import Pictures, to_pixels
+from tl_app.features.items import Items, collate
 from tl_app.features.table import Rows
 from tl_app.inputs.ahead import run_ahead
 from tl_app.inputs.augment import mix_batch
+
+ALIKE_WINDOW = 50
+"""Batches whose texts are sorted by length among themselves: enough to find neighbours of like
+length, few enough that a batch is drawn from much of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,39 @@ def steps_per_epoch(n_examples: int, batch_size: int) -> int:
     return -(-n_examples // batch_size)
 
 
-def plan_epoch(n_examples: int, batch_size: int, *, seed: int, phase: int, epoch: int) -> EpochPlan:
-    """A new order for every epoch, the same for the same numbers."""
-    order = np.random.default_rng([seed, phase, epoch]).permutation(n_examples)
+def plan_epoch(
+    n_examples: int,
+    batch_size: int,
+    *,
+    seed: int,
+    phase: int,
+    epoch: int,
+    lengths: np.ndarray | None = None,
+) -> EpochPlan:
+    """A new order for every epoch, the same for the same numbers.
+
+    Args:
+        n_examples: of the training side.
+        batch_size: examples of a step.
+        seed, phase, epoch: decide the order.
+        lengths: int64, shape (n_examples,), of texts. Batches are then made of texts of nearly
+            one length, so that little is filled up, and come in a random order: long texts
+            are no more likely at one end of the epoch than at the other.
+    """
+    random = np.random.default_rng([seed, phase, epoch])
+    order = random.permutation(n_examples)
     n_steps = steps_per_epoch(n_examples, batch_size)
-    filled = np.resize(order, n_steps * batch_size)
-    real = np.arange(n_steps * batch_size) < n_examples
-    return EpochPlan(filled.reshape(n_steps, -1), real.reshape(n_steps, -1))
+    if lengths is not None:
+        window = ALIKE_WINDOW * batch_size
+        parts = [order[i : i + window] for i in range(0, n_examples, window)]
+        order = np.concatenate([p[np.argsort(lengths[p], kind="stable")] for p in parts])
+    # The last batch is filled up with its own length where it can be, else with any.
+    filled = np.resize(order, n_steps * batch_size).reshape(n_steps, -1)
+    real = (np.arange(n_steps * batch_size) < n_examples).reshape(n_steps, -1)
+    if lengths is not None:
+        steps = random.permutation(n_steps)
+        filled, real = filled[steps], real[steps]
+    return EpochPlan(filled, real)
 
 
 class BatchSource(Protocol):
@@ -78,25 +108,25 @@ class KeptActivations:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamedPictures:
-    """Pictures augmented anew every epoch, for what cannot be kept.
+class Streamed:
+    """Pictures augmented anew every epoch, or texts, for what cannot be kept.
 
     Attributes:
-        pictures: of both sides.
+        items: of both sides.
         rows: int64, which of them are the training examples.
         phase: its augmentation.
         seed: of the changes.
     """
 
-    pictures: Pictures
+    items: Items
     rows: np.ndarray
     phase: Phase
     seed: int
 
     def inputs(self, plan: EpochPlan, epoch: int, first_step: int) -> Iterator[tf.Tensor]:
         augmentation = self.phase.augmentation
-        return stream_pictures(
-            self.pictures,
+        return stream(
+            self.items,
             [self.rows[rows] for rows in plan.rows[first_step:]],
             augmentation=augmentation if augmentation.changes_pictures else None,
             draw=epoch,
@@ -104,34 +134,34 @@ class StreamedPictures:
         )
 
 
-def stream_pictures(
-    pictures: Pictures,
+def stream(
+    items: Items,
     batches: Sequence[np.ndarray],
     *,
     augmentation: Augmentation | None = None,
     draw: int = 0,
     seed: int = 0,
 ) -> Iterator[tf.Tensor]:
-    """Batches of float32 pictures (n, S, S, 3) in 0..255, loaded and changed by threads.
+    """Batches of pictures or texts, as the network takes them, loaded and changed by threads.
 
     Args:
-        pictures: where they come from.
+        items: where they come from.
         batches: positions of each batch, in order.
         augmentation: None for the plain view.
         draw, seed: of the random changes.
     """
-    change = None if augmentation is None else traced_augment(augmentation, pictures.size_px)
+    change = None if augmentation is None else traced_augment(augmentation, items)
 
     def load(position: int) -> np.ndarray:
-        pixels = to_pixels(pictures.load(position))
+        item = items.load(position)
         if change is None:
-            return pixels
-        return change(pixels, view_seeds([pictures.keys[position]], draw, salt=seed + 1)[0])
+            return item
+        return change(item, view_seeds([items.keys[position]], draw, salt=seed + 1)[0])
 
     positions = (int(position) for batch in batches for position in batch)
     loaded = run_ahead(positions, load, n_ahead=N_AHEAD)
     for batch in batches:
-        yield tf.constant(np.stack([next(loaded) for _ in batch]))
+        yield tf.constant(collate([next(loaded) for _ in batch]))
 
 
 @dataclass(frozen=True, slots=True)

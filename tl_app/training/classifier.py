@@ -6,11 +6,13 @@ import importlib
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from tl_app.backbones.bert import MaskedMean
 from tl_app.backbones.blocks import (
     Backbone,
     NTopBlocks,
@@ -38,23 +40,28 @@ def dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+POOLS: dict[int, Callable[..., keras.layers.Layer]] = {
+    4: keras.layers.GlobalAveragePooling2D,
+    3: MaskedMean,
+    2: partial(keras.layers.Activation, "linear"),
+}
+"""How a backbone's output of so many axes becomes a vector: a map, hidden states, a vector."""
+
+
 class Classifier:
     """A backbone with a head on its pooled features.
 
     Attributes:
-        backbone: pixels (n, S, S, 3) float32 in 0..255 to a map or a vector.
-        pool: map to vector; float32 whatever the policy.
+        backbone: pixels (n, S, S, 3) float32 in 0..255 to a map or a vector, or int32 token
+            numbers (n, length) to hidden states.
+        pool: map or hidden states to vector; float32 whatever the policy.
         head: features float32 (n, n_features) to logits float32 (n, n_classes).
     """
 
     def __init__(self, backbone: Backbone, n_classes: int, config: Config) -> None:
         self.backbone = backbone
         output = backbone.model.output
-        self.pool = (
-            keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")
-            if len(output.shape) == 4
-            else keras.layers.Activation("linear", dtype="float32", name="pool")
-        )
+        self.pool = POOLS[len(output.shape)](dtype="float32", name="pool")
         self.head = _build_head(output.shape[-1], n_classes, config)
 
     def probabilities(self) -> keras.Model:
@@ -156,7 +163,8 @@ def load_model(path: Path) -> keras.Model:
         RunError: the file is missing or damaged.
     """
     # Importing registers the layers that a saved backbone is made of.
-    importlib.import_module("tl_app.backbones.layers")
+    for room in ("layers", "bert"):
+        importlib.import_module(f"tl_app.backbones.{room}")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

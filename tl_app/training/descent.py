@@ -124,6 +124,7 @@ def build_descent(
     streamed = decision.source == "streamed"
     above = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
     source = inputs.source(phase, decision)
+    lengths = data.items.lengths if streamed else None
     validation: Callable[[], Iterable[tf.Tensor]] = inputs.validation(phase, decision, batch_size)
     n_train = len(data.train_rows)
     n_steps = steps_per_epoch(n_train, batch_size)
@@ -146,7 +147,12 @@ def build_descent(
         optimizer=optimizer,
         n_steps=n_steps,
         plan=lambda epoch: plan_epoch(
-            n_train, batch_size, seed=config.seed, phase=number, epoch=epoch
+            n_train,
+            batch_size,
+            seed=config.seed,
+            phase=number,
+            epoch=epoch,
+            lengths=None if lengths is None else lengths[data.train_rows],
         ),
         source=source,
         targets=Targets(data.labels[data.train_rows], class_weights, phase, inputs.seed(phase)),

@@ -59,14 +59,14 @@ class EngineSource:
         store: FeatureStore,
         decisions: Decisions,
         reporter: Reporter,
-        image_size_px: int = 224,
+        shape: tuple[int | None, ...] = (NOMINAL_SIZE_PX, NOMINAL_SIZE_PX, 3),
     ) -> None:
         self._config = config
         self._hardware = hardware
         self._store = store
         self._decisions = decisions
         self._reporter = reporter
-        self._area = (image_size_px / NOMINAL_SIZE_PX) ** 2
+        self._area = (shape[0] / NOMINAL_SIZE_PX) ** 2 if shape[0] is not None else 1.0
         self._name: str | None = None
         self._names = engine_candidates(config, hardware)
         recorded = decisions.read().get("engine")

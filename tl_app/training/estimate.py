@@ -16,7 +16,7 @@ from tl_app.config import Config, Phase
 from tl_app.engines.base import Engine
 from tl_app.environment import usable_cores
 from tl_app.features.extract import ViewPass, loader
-from tl_app.features.pictures import Pictures
+from tl_app.features.items import Items, by_shape
 from tl_app.heads.linear import L2_GRID
 from tl_app.inputs.ahead import run_ahead
 from tl_app.training.batches import steps_per_epoch
@@ -91,7 +91,7 @@ def estimate_ahead(
 ) -> Estimate:
     """What is ahead of a run: the looks at pictures that are missing, then its phases."""
     seconds, n_looks, disk_bytes = measure_looks(
-        data.pictures, passes, hardware.extraction_batch, inputs.look_seconds
+        data.items, passes, hardware.extraction_batch, inputs.look_seconds
     )
     ahead = estimate_phases(
         phases,
@@ -107,12 +107,12 @@ def estimate_ahead(
 
 
 def measure_looks(
-    pictures: Pictures, passes: Sequence[ViewPass], batch_size: int, look_seconds: float
+    items: Items, passes: Sequence[ViewPass], batch_size: int, look_seconds: float
 ) -> tuple[float, int, int]:
     """How long `extract` will take.
 
     Args:
-        pictures: where they come from.
+        items: where they come from.
         passes: what is wanted of them, the plain view first; engines are built here if they
             are not yet.
         batch_size: pictures that an engine is given at once.
@@ -122,7 +122,7 @@ def measure_looks(
     Returns:
         Seconds, looks, and bytes on disk.
     """
-    n_todo = [one.look(pictures.keys) for one in passes]
+    n_todo = [one.look(items.keys) for one in passes]
     positions = sorted(set().union(*(one.todo for one in passes)))
     if not positions:
         return 0.0, 0, 0
@@ -131,7 +131,7 @@ def measure_looks(
     )
     if not n_todo[0]:
         return sum(n_todo) * look_seconds, sum(n_todo), disk_bytes
-    load = loader(pictures, passes)
+    load = loader(items, passes)
     probe = positions[:: max(1, len(positions) // N_PROBE)][:N_PROBE]
     list(run_ahead(probe[:8], load, n_ahead=8))  # the first calls trace, and wake the threads
     started = time.perf_counter()
@@ -140,14 +140,22 @@ def measure_looks(
     for number, (one, n) in enumerate(zip(passes, n_todo, strict=True)):
         mine = [p for _, found in looks if (p := found[number]) is not None][:batch_size]
         if mine:
-            seconds += n * _engine_seconds(one.engine(), np.stack(mine))
+            seconds += n * _engine_seconds(one.engine(), mine)
     return seconds, sum(n_todo), disk_bytes
 
 
-def _engine_seconds(engine: Engine, batch: np.ndarray) -> float:
-    """A picture, after a first call that may trace."""
+def _engine_seconds(engine: Engine, items: Sequence[np.ndarray]) -> float:
+    """An item, after a first call that may trace; of every shape a full batch is timed."""
+    seconds = 0.0
+    for alike in by_shape(items):
+        seconds += _batch_seconds(engine, alike, len(items)) * len(alike)
+    return seconds / len(items)
+
+
+def _batch_seconds(engine: Engine, alike: np.ndarray, n: int) -> float:
+    batch = np.resize(alike, (n, *alike.shape[1:]))
     engine(batch)
-    return _median_seconds(lambda: engine(batch)) / len(batch)
+    return _median_seconds(lambda: engine(batch)) / n
 
 
 def estimate_solving(n_examples: int, n_features: int, n_classes: int, *, choose: bool) -> float:
@@ -174,10 +182,10 @@ def estimate_solving(n_examples: int, n_features: int, n_classes: int, *, choose
 def estimate_descent(
     above: Callable,
     variables: Sequence[Any],
-    boundary: tuple[int, ...],
+    shape: tuple[int, ...],
+    dtype: str,
     *,
     phase: Phase,
-    batch_size: int,
     n_steps: int,
     n_validation: int,
 ) -> float | None:
@@ -188,11 +196,10 @@ def estimate_descent(
     Args:
         above: inputs and `training` to logits.
         variables: what is trained.
-        boundary: shape of one input.
+        shape, dtype: of the batch that one device is given.
         phase: how many epochs.
         n_steps: of an epoch.
         n_validation: pictures.
-        batch_size: pictures that one device is given.
 
     Returns:
         None where the memory does not hold a batch, which training will find out by itself.
@@ -206,7 +213,7 @@ def estimate_descent(
         return tape.gradient(loss, values)
 
     try:
-        batch = tf.zeros((batch_size, *boundary))
+        batch = tf.zeros(shape, dtype)
         started = time.perf_counter()
         step(batch)
         first = time.perf_counter() - started
@@ -214,7 +221,7 @@ def estimate_descent(
     except tf.errors.ResourceExhaustedError:
         return None
     tracing = TRACE_FACTOR * max(first - seconds, 0.0)
-    steps = n_steps + n_validation / batch_size / 3
+    steps = n_steps + n_validation / shape[0] / 3
     return tracing + phase.epochs * steps * (seconds + STEP_SECONDS)
 
 
@@ -244,14 +251,15 @@ def estimate_phases(
         decision = inputs.decide(phase)
         below = classifier.below(phase.unfreeze)
         streamed = decision.source == "streamed"
+        shape, dtype = _step_input(data)
+        if not streamed and below is not None:
+            shape, dtype = tuple(below.output.shape[1:]), "float32"
         descent = estimate_descent(
             (classifier.whole if streamed else classifier.above)(phase.unfreeze),
             classifier.trainable(phase.unfreeze, phase.layer_decay)[0],
-            (data.pictures.size_px, data.pictures.size_px, 3)
-            if streamed or below is None
-            else tuple(below.output.shape[1:]),
+            (batch_size // n_devices, *shape),
+            dtype,
             phase=phase,
-            batch_size=batch_size // n_devices,
             n_steps=steps_per_epoch(n_train, batch_size),
             n_validation=len(data.validation_rows),
         )
@@ -259,6 +267,14 @@ def estimate_phases(
             descent += phase.epochs * n_train * LOAD_SECONDS
         found[phase.name] = descent
     return {name: seconds for name, seconds in found.items() if seconds is not None}
+
+
+def _step_input(data: TrainingData) -> tuple[tuple[int, ...], str]:
+    """Shape of an item in a batch of training, and its type; texts are as long as their mean."""
+    items = data.items
+    if items.lengths is None:
+        return tuple(n for n in items.shape if n is not None), items.dtype
+    return (round(float(items.lengths[data.train_rows].mean())),), items.dtype
 
 
 def _median_seconds(work: Callable[[], object], *, repeats: int = 3) -> float:

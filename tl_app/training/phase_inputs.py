@@ -23,19 +23,16 @@ from tl_app.features.extract import (
     n_missing,
     views_of,
 )
+from tl_app.features.items import Items, collate
 from tl_app.features.keys import model_fingerprint
-from tl_app.features.pictures import Pictures, to_pixels
 from tl_app.features.store import GB, FeatureStore
 from tl_app.features.table import Rows, Table
 from tl_app.progress import Reporter
-from tl_app.training.batches import BatchSource, KeptActivations, StreamedPictures, stream_pictures
+from tl_app.training.batches import BatchSource, KeptActivations, Streamed, stream
 from tl_app.training.classifier import BlockCount, Classifier
 from tl_app.training.decisions import MAX_DISK_SHARE, Decisions, PhaseDecision
 from tl_app.training.engine_choice import MANY_ENOUGH, EngineSource
 from tl_app.training.hardware import Hardware
-
-PICTURE_BYTES = 6
-"""Of a kept picture, a pixel."""
 
 N_PROBE = 16
 """Pictures that engines are measured with."""
@@ -43,17 +40,17 @@ N_PROBE = 16
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Pictures, and which of them train and validate.
+    """Pictures or texts, and which of them train and validate.
 
     Attributes:
-        pictures: all sides; the test side is only looked at, for those who ask later.
-        labels: int64, shape (n_pictures,).
-        groups: int64, shape (n_pictures,), examples that never part.
-        train_rows, validation_rows: int64, positions among the pictures.
+        items: all sides; the test side is only looked at, for those who ask later.
+        labels: int64, shape (n_items,).
+        groups: int64, shape (n_items,), examples that never part.
+        train_rows, validation_rows: int64, positions among the items.
         n_classes: columns of the logits.
     """
 
-    pictures: Pictures
+    items: Items
     labels: np.ndarray
     groups: np.ndarray
     train_rows: np.ndarray
@@ -91,9 +88,7 @@ class PhaseInputs:
         self._decisions = decisions
         self._batch_size = hardware.extraction_batch
         self._reporter = reporter
-        self._engines = EngineSource(
-            config, hardware, store, decisions, reporter, data.pictures.size_px
-        )
+        self._engines = EngineSource(config, hardware, store, decisions, reporter, data.items.shape)
         self._built: dict[tuple[str, ...], Engine] = {}
         self._fingerprints: dict[BlockCount, str] = {}
         self._cut_of: dict[Path, BlockCount] = {}
@@ -153,7 +148,7 @@ class PhaseInputs:
     ) -> None:
         """Fill the tables of the plain view, for all sides, and of drawn views, for training."""
         data = self._data
-        everything = np.arange(len(data.pictures.keys))
+        everything = np.arange(len(data.items.keys))
         wanted = [(PLAIN, self._ordered(plain), everything)] if plain else []
         wanted += [(view, self._ordered(cuts), data.train_rows) for view, cuts in drawn.items()]
         if not wanted:
@@ -163,16 +158,16 @@ class PhaseInputs:
         announce([self._pass(view, cuts, rows) for view, cuts, rows in wanted])
         while True:
             passes = [self._pass(view, cuts, rows) for view, cuts, rows in wanted]
-            if later and not n_missing(data.pictures, passes[:1]):
+            if later and not n_missing(data.items, passes[:1]):
                 return  # nothing to share a pass with: each phase computes its own views
-            n_looks = n_missing(data.pictures, passes)
+            n_looks = n_missing(data.items, passes)
             for one in passes:
                 if one.todo:
                     one.engine()  # building it is no part of a look
             started = time.perf_counter()
             try:
                 extract(
-                    data.pictures,
+                    data.items,
                     passes,
                     batch_size=self._batch_size,
                     title="Computing features",
@@ -195,16 +190,16 @@ class PhaseInputs:
             self._fingerprint(0),
             lambda: self._joined(cuts),
             self._probe,
-            len(self._data.pictures.keys),
-            lambda: int(self._table(0, PLAIN).missing(self._data.pictures.keys).sum()),
+            len(self._data.items.keys),
+            lambda: int(self._table(0, PLAIN).missing(self._data.items.keys).sum()),
         )
         if built is not None:
             self._built[tuple(self._fingerprint(cut) for cut in cuts)] = built
 
     def _probe(self) -> np.ndarray:
-        """Some pictures to measure with, float32, shape (n, S, S, 3)."""
+        """Some pictures (or texts) to measure with, shape (n, ...)."""
         rows = self._data.train_rows[:N_PROBE]
-        return np.stack([to_pixels(self._data.pictures.load(int(row))) for row in rows])
+        return collate([self._data.items.load(int(row)) for row in rows])
 
     def _pass(self, view: View, cuts: tuple[BlockCount, ...], rows: np.ndarray) -> ViewPass:
         tables = [self._table(cut, view) for cut in cuts]
@@ -248,7 +243,7 @@ class PhaseInputs:
             "unfreeze": cut,
             "model": self._fingerprint(cut),
             "engine": self._engines.identity,
-            **self._data.pictures.key,
+            **self._data.items.key,
             **view.key(),
         }
         shape = tuple(self._below(cut).output.shape[1:])
@@ -287,11 +282,14 @@ class PhaseInputs:
         below = self._classifier.below(phase.unfreeze)
         n_missing: int | None = None
         n_missing_drawn: int | None = None
-        if below is not None and self._draws_once(phase) and self._engines.is_chosen:
+        boundary = None if below is None else tuple(below.output.shape[1:])
+        if boundary is not None and None in boundary:
+            boundary = None  # hidden states of texts, as many as tokens: no table holds them
+        if boundary is not None and self._draws_once(phase) and self._engines.is_chosen:
             n_missing, n_missing_drawn = self._n_missing(phase)
         return self._decisions.for_phase(
             phase,
-            None if below is None else tuple(below.output.shape[1:]),
+            boundary,
             np.dtype(np.float32 if phase.unfreeze == 0 else self._config.kept_dtype),
             len(self._views(phase)) if self._draws_once(phase) else 0,
             len(self._data.train_rows),
@@ -337,8 +335,8 @@ class PhaseInputs:
         if decision.source == "streamed":
             # Where there is no room they are decoded again in every epoch.
             if self._fit(self._streamed_rows()):
-                data.pictures.keep(self._streamed_rows(), self._reporter)
-            return StreamedPictures(data.pictures, data.train_rows, phase, self.seed(phase))
+                data.items.keep(self._streamed_rows(), self._reporter)
+            return Streamed(data.items, data.train_rows, phase, self.seed(phase))
         self._ensure(phase)
         return KeptActivations(
             [self._rows(phase.unfreeze, view, data.train_rows) for view in self._views(phase)]
@@ -356,7 +354,7 @@ class PhaseInputs:
         return [*self._data.train_rows.tolist(), *self._data.validation_rows.tolist()]
 
     def _picture_bytes(self, rows: Sequence[int]) -> int:
-        return len(rows) * PICTURE_BYTES * self._data.pictures.size_px**2
+        return len(rows) * self._data.items.kept_bytes
 
     def _fit(self, rows: Sequence[int]) -> bool:
         return self._picture_bytes(rows) < MAX_DISK_SHARE * self._store.free_bytes()
@@ -374,8 +372,8 @@ class PhaseInputs:
         rows, size = self._data.validation_rows, min(self._batch_size, batch_size)
         batches = [np.arange(len(rows))[i : i + size] for i in range(0, len(rows), size)]
         if decision.source == "streamed":
-            pictures = self._data.pictures
-            return lambda: stream_pictures(pictures, [rows[batch] for batch in batches])
+            items = self._data.items
+            return lambda: stream(items, [rows[batch] for batch in batches])
         self._ensure(phase)
         kept = self._rows(phase.unfreeze, PLAIN, rows)
         return lambda: (tf.constant(kept.take(batch).astype(np.float32)) for batch in batches)
@@ -400,7 +398,7 @@ class PhaseInputs:
         return self._table(cut, view).rows(self._keys(rows))
 
     def _keys(self, rows: np.ndarray) -> list[bytes]:
-        return [self._data.pictures.keys[row] for row in rows]
+        return [self._data.items.keys[row] for row in rows]
 
     def _draws_once(self, phase: Phase) -> bool:
         """Whether the phase's pictures are the same in every epoch, so that they can be kept."""
