@@ -272,6 +272,35 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, slots=True)
+class TextProcessing:
+    """All that turns a text into the encoder's token numbers; recorded once, used everywhere.
+
+    Attributes:
+        max_tokens: longer texts are cut.
+        vocabulary_sha256: of the tokenizer's pieces, one a line in UTF-8, hexadecimal.
+    """
+
+    max_tokens: int
+    vocabulary_sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TextProcessing:
+        return cls(**values)
+
+
+AnyProcessing = Preprocessing | TextProcessing
+
+
+def processing_from_dict(modality: Modality, values: Mapping[str, Any]) -> AnyProcessing:
+    """The record of `values`, of the kind that belongs to `modality`."""
+    kind = TextProcessing if modality == "text" else Preprocessing
+    return kind.from_dict(values)
+
+
+@dataclass(frozen=True, slots=True)
 class EpochRecord:
     """One line of the learning curves.
 

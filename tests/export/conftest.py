@@ -13,6 +13,7 @@ from PIL import Image
 
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.saved_model import write_saved_model
+from tl_app.export.served_input import served_pictures
 from tl_app.inputs.files import read_encoded
 from tl_app.inputs.preprocess import build_preprocess
 from tl_app.records import Predictions, Preprocessing
@@ -145,7 +146,7 @@ def recorded(files, pixels, model, class_names) -> Predictions:
 @pytest.fixture(scope="session")
 def version_folder(tmp_path_factory, model, preprocessing, class_names) -> Path:
     destination = tmp_path_factory.mktemp("export") / "new" / "model"
-    return write_saved_model(model, preprocessing, class_names, destination)
+    return write_saved_model(model, served_pictures(preprocessing), class_names, destination)
 
 
 @pytest.fixture(scope="session")

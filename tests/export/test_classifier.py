@@ -17,7 +17,7 @@ from tl_app.progress import SilentReporter
 
 def test_knows_its_classes_and_preprocessing(classifier, class_names, preprocessing):
     assert classifier.class_names == class_names
-    assert classifier.preprocessing == preprocessing
+    assert classifier.processing == preprocessing
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 32])

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ import tensorflow as tf
 from tl_app.errors import DataError, ExportError, RunError
 from tl_app.export import parity
 from tl_app.export.classifier import SavedModelClassifier
-from tl_app.export.parity import check_parity, exact_float32
+from tl_app.export.parity import PictureEvidence, check_parity, exact_float32
 from tl_app.export.publish import ExportResult, export_model, publish_copy
+from tl_app.export.served_input import served_pictures
 from tl_app.progress import SilentReporter
 from tl_app.records import Predictions
 
@@ -65,15 +67,11 @@ def reloaded(classifier, monkeypatch):
 @pytest.fixture
 def check(version_folder, files, recorded, reloaded):
     def run(**changes):
-        arguments = {
-            "files": files,
-            "recorded": recorded,
-            "max_pixels": 10**6,
-            "reporter": SilentReporter(),
-            **changes,
-        }
-        pictures, record = arguments.pop("files"), arguments.pop("recorded")
-        return check_parity(version_folder, pictures, record, **arguments)
+        evidence = PictureEvidence(
+            changes.pop("files", files), 10**6, changes.pop("file_hashes", None)
+        )
+        record = changes.pop("recorded", recorded)
+        return check_parity(version_folder, evidence, record, reporter=SilentReporter(), **changes)
 
     return run
 
@@ -84,12 +82,11 @@ def test_export_writes_checks_and_publishes(
     reporter = CountingReporter()
     result = export_model(
         model,
-        preprocessing,
+        served_pictures(preprocessing),
         class_names,
         tmp_path / "served",
-        files=files,
+        evidence=PictureEvidence(files, preprocessing.max_pixels, hashes),
         recorded=recorded,
-        file_hashes=hashes,
         reporter=reporter,
     )
     assert isinstance(result, ExportResult)
@@ -119,7 +116,7 @@ def test_a_recorded_probability_that_differs_is_named(check, files, recorded):
     with pytest.raises(ExportError) as caught:
         check(recorded=record, batch_size=4)
     text = str(caught.value)
-    assert f"1 of {len(files)} pictures differ" in text
+    assert f"1 of {len(files)} differ" in text
     assert files[9].name in text
     assert "by 3e-05" in text
     assert "at most 1e-05" in text
@@ -145,10 +142,10 @@ def test_a_changed_weight_is_refused_and_leaves_nothing(
     with pytest.raises(ExportError, match="does not reproduce what the run recorded"):
         export_model(
             other,
-            preprocessing,
+            served_pictures(preprocessing),
             class_names,
             destination,
-            files=files,
+            evidence=PictureEvidence(files, preprocessing.max_pixels),
             recorded=recorded,
             reporter=SilentReporter(),
         )
@@ -170,7 +167,7 @@ def test_nothing_to_compare_with_is_no_agreement(check, class_names):
 def test_lengths_must_agree(check, files, hashes):
     with pytest.raises(ValueError, match="recorded rows"):
         check(files=files[1:])
-    with pytest.raises(ValueError, match="recorded rows"):
+    with pytest.raises(ValueError, match="13 digests for 14 files"):
         check(file_hashes=hashes[1:])
 
 
@@ -223,7 +220,10 @@ def contents(folder):
 
 
 def test_a_copy_is_published_as_it_is(tmp_path, version_folder, files, recorded):
-    arguments = {"files": files, "max_pixels": 10**6, "reporter": SilentReporter()}
+    arguments: dict[str, Any] = {
+        "evidence": PictureEvidence(files, 10**6),
+        "reporter": SilentReporter(),
+    }
     result = publish_copy(version_folder.parent, tmp_path, recorded=recorded, **arguments)
     assert result.version_folder == tmp_path / "1"
     assert result.largest_difference <= 2e-6
@@ -231,7 +231,10 @@ def test_a_copy_is_published_as_it_is(tmp_path, version_folder, files, recorded)
 
 
 def test_it_is_the_copy_that_is_checked(tmp_path, version_folder, files, recorded, reloaded):
-    arguments = {"files": files, "max_pixels": 10**6, "reporter": SilentReporter()}
+    arguments: dict[str, Any] = {
+        "evidence": PictureEvidence(files, 10**6),
+        "reporter": SilentReporter(),
+    }
     destination = tmp_path / "served"
     result = publish_copy(version_folder, destination, recorded=recorded, **arguments)
     again = publish_copy(version_folder, destination, recorded=recorded, **arguments)

@@ -18,6 +18,7 @@ from tl_app.backbones.loading import load_backbone
 from tl_app.errors import ConfigError, StorageError
 from tl_app.export.assets import decode_name, encode_name, read_facts, unescape_label
 from tl_app.export.saved_model import write_saved_model
+from tl_app.export.served_input import served_pictures
 from tl_app.inputs.files import read_encoded
 from tl_app.progress import SilentReporter
 
@@ -138,7 +139,7 @@ def test_no_path_of_the_building_place_stays_in_the_model(version_folder):
 
 def test_fewer_than_five_classes_give_all_labels(tmp_path, make_model, preprocessing, pixels):
     small = make_model(2)
-    folder = write_saved_model(small, preprocessing, ("cat", "dog"), tmp_path)
+    folder = write_saved_model(small, served_pictures(preprocessing), ("cat", "dog"), tmp_path)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     png = tf.io.encode_png(tf.cast(pixels[:1][0], tf.uint8))
     answer = signature(image_bytes=png[None])
@@ -151,13 +152,13 @@ def test_fewer_than_five_classes_give_all_labels(tmp_path, make_model, preproces
 def test_versions_count_up_and_are_never_overwritten(tmp_path, model, preprocessing, class_names):
     (tmp_path / "4").mkdir()
     (tmp_path / "4" / "mine.txt").write_text("kept")
-    first = write_saved_model(model, preprocessing, class_names, tmp_path)
+    first = write_saved_model(model, served_pictures(preprocessing), class_names, tmp_path)
     assert first == tmp_path / "5"
     with pytest.raises(ConfigError, match="never overwritten") as caught:
-        write_saved_model(model, preprocessing, class_names, tmp_path, version=4)
+        write_saved_model(model, served_pictures(preprocessing), class_names, tmp_path, version=4)
     assert "the next one is 6" in str(caught.value)
     with pytest.raises(ConfigError, match="no version number"):
-        write_saved_model(model, preprocessing, class_names, tmp_path, version=0)
+        write_saved_model(model, served_pictures(preprocessing), class_names, tmp_path, version=0)
     assert (tmp_path / "4" / "mine.txt").read_text() == "kept"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["4", "5"]
 
@@ -167,17 +168,17 @@ def test_a_file_where_a_folder_should_be(tmp_path, model, preprocessing, class_n
     file.write_text("mine")
     for destination in (file, file / "below"):
         with pytest.raises(StorageError, match="A file stands where a folder is needed"):
-            write_saved_model(model, preprocessing, class_names, destination)
+            write_saved_model(model, served_pictures(preprocessing), class_names, destination)
     assert file.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_shapes_that_do_not_fit_are_refused(tmp_path, model, preprocessing, class_names):
     with pytest.raises(ValueError, match="2 class names"):
-        write_saved_model(model, preprocessing, ("a", "b"), tmp_path / "x")
+        write_saved_model(model, served_pictures(preprocessing), ("a", "b"), tmp_path / "x")
     larger = dataclasses.replace(preprocessing, image_size_px=64)
-    with pytest.raises(ValueError, match="the preprocessing gives"):
-        write_saved_model(model, larger, class_names, tmp_path / "x")
+    with pytest.raises(ValueError, match="it would be given"):
+        write_saved_model(model, served_pictures(larger), class_names, tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -188,7 +189,9 @@ def test_a_backbone_from_a_hub_is_carried_along(tmp_path, preprocessing, pixels)
     head = keras.layers.Dense(3, activation="softmax")(backbone.model.output)
     hub_model = keras.Model(backbone.model.input, head)
     expected = np.asarray(hub_model(pixels, training=False))
-    version = write_saved_model(hub_model, preprocessing, ("a", "b", "c"), tmp_path / "export")
+    version = write_saved_model(
+        hub_model, served_pictures(preprocessing), ("a", "b", "c"), tmp_path / "export"
+    )
     shutil.rmtree(folder)
     signature = tf.saved_model.load(str(version)).signatures["predict_tensor"]
     answer = signature(pixels=tf.constant(pixels))["probabilities"].numpy()

@@ -19,12 +19,13 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 from tl_app.errors import RunError, StorageError
-from tl_app.export import graph
+from tl_app.export import served_input
 from tl_app.export.saved_model import write_saved_model
+from tl_app.export.served_input import served_pictures
 from tl_app.export.versions import MODEL_FILE, find_version
 from tl_app.records import Preprocessing
 
-graph.build_preprocess = lambda preprocessing: lambda encoded: tf.zeros((32, 32, 3))
+served_input.build_preprocess = lambda preprocessing: lambda encoded: tf.zeros((32, 32, 3))
 pixels = keras.Input((32, 32, 3))
 x = keras.layers.GlobalAveragePooling2D()(pixels)
 x = keras.layers.Dense(4000)(x)
@@ -33,7 +34,8 @@ preprocessing = Preprocessing(32, "squash", (0, 255), 10**6)
 
 def export(destination):
     try:
-        folder = write_saved_model(model, preprocessing, [str(i) for i in range(16)], destination)
+        served = served_pictures(preprocessing)
+        folder = write_saved_model(model, served, [str(i) for i in range(16)], destination)
     except StorageError as error:
         return {"error": error.problem, "received": error.received, "next": error.next_step}
     return {"error": None, "complete": (folder / MODEL_FILE).is_file()}

@@ -24,8 +24,9 @@ from tl_app.config import Config
 from tl_app.engines.fold import fold_batch_normalization
 from tl_app.evaluation.scoring import evaluate
 from tl_app.export.latency import measure_latency
-from tl_app.export.parity import exact_float32
+from tl_app.export.parity import PictureEvidence, exact_float32
 from tl_app.export.publish import export_model
+from tl_app.export.served_input import served_pictures
 from tl_app.export.versions import find_version
 from tl_app.features.extract import FrozenPart
 from tl_app.features.pictures import FilePictures
@@ -177,12 +178,11 @@ def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter
         result = export_model(
             # The same function in fewer operations, a third faster; the check will tell.
             fold_batch_normalization(model),
-            preprocessing,
+            served_pictures(preprocessing),
             dataset.class_names,
             folder.saved_model,
-            files=[Path(dataset.root) / dataset.examples[i].path for i in indices],
+            evidence=evidence_of(dataset, indices, preprocessing),
             recorded=folder.read_predictions(side),
-            file_hashes=[dataset.examples[i].file_hash for i in indices],
             reporter=reporter,
         )
         reporter.message(
@@ -193,6 +193,18 @@ def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter
         write_json(folder.cost_file, _measure_cost(folder, model, preprocessing, reporter))
     with clock.stage("report"):
         write_report(folder)
+
+
+def evidence_of(
+    dataset: Dataset, indices: Sequence[int] | np.ndarray, preprocessing: Preprocessing
+) -> PictureEvidence:
+    """The files that an export of the run is checked with."""
+    examples = [dataset.examples[i] for i in indices]
+    return PictureEvidence(
+        files=[Path(dataset.root) / example.path for example in examples],
+        max_pixels=preprocessing.max_pixels,
+        file_hashes=[example.file_hash for example in examples],
+    )
 
 
 def _group_notes(split: Split, side: Side) -> list[str]:

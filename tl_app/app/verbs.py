@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tl_app.app.finished import finished_run, pictures_of
-from tl_app.app.finishing import evaluated_side
+from tl_app.app.finishing import evaluated_side, evidence_of
 from tl_app.app.reporting import write_report
 from tl_app.data.scan import scan
 from tl_app.evaluation.scoring import evaluate as score
@@ -138,13 +138,10 @@ def export(run: str, destination: Path, *, output: Path, reporter: Reporter) -> 
     trained = finished_run(folder)
     dataset, split = folder.read_dataset(), folder.read_split()
     side = evaluated_side(split)
-    examples = [dataset.examples[i] for i in split.indices(side)]
     return publish_copy(
         trained.saved_model,
         destination,
-        files=[Path(dataset.root) / example.path for example in examples],
-        file_hashes=[example.file_hash for example in examples],
+        evidence=evidence_of(dataset, split.indices(side), folder.read_preprocessing()),
         recorded=folder.read_predictions(side),
-        max_pixels=folder.read_preprocessing().max_pixels,
         reporter=reporter,
     )

@@ -1,7 +1,8 @@
 """What a SavedModel says about itself in plain files: its labels and its preprocessing.
 
 assets/labels.txt           one class name a line, in class order
-assets/preprocessing.json   image size, aspect policy, window, pixel limit, class names
+assets/preprocessing.json   modality, class names; image size, aspect policy, window and pixel
+                            limit of pictures, vocabulary and most tokens of texts
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from tl_app import __version__
 from tl_app.errors import RunError
-from tl_app.records import Preprocessing
+from tl_app.records import AnyProcessing, Modality, processing_from_dict
 
 EXPORT_FORMAT = 1
 """Raised when a newer tl_app writes what an older one would misread."""
@@ -51,7 +52,7 @@ def decode_name(name: bytes) -> str:
 
 
 def write_assets(
-    folder: Path, preprocessing: Preprocessing, class_names: Sequence[str]
+    folder: Path, modality: Modality, processing: AnyProcessing, class_names: Sequence[str]
 ) -> tuple[Path, Path]:
     """Write labels.txt and preprocessing.json into `folder`; returns their paths.
 
@@ -64,7 +65,8 @@ def write_assets(
     values = {
         "format": EXPORT_FORMAT,
         "tl_app_version": __version__,
-        "preprocessing": preprocessing.to_dict(),
+        "modality": modality,
+        "preprocessing": processing.to_dict(),
         "class_names": list(class_names),
     }
     facts.write_text(json.dumps(values, indent=1) + "\n", encoding="ascii")
@@ -75,8 +77,8 @@ def read_facts(version_folder: Path) -> dict[str, Any]:
     """What preprocessing.json of a version says.
 
     Returns:
-        A dict with "format", "tl_app_version", "preprocessing" (a Preprocessing) and
-        "class_names" (a tuple of str).
+        A dict with "format", "tl_app_version", "modality", "preprocessing" (a Preprocessing, of
+        texts a TextProcessing) and "class_names" (a tuple of str).
 
     Raises:
         RunError: tl_app did not write this SavedModel, a newer one did, or it is damaged.
@@ -104,9 +106,12 @@ def read_facts(version_folder: Path) -> dict[str, Any]:
             next_step="pip install --upgrade tl_app",
         )
     try:
+        # Those written before there were texts are for pictures.
+        modality: Modality = values.get("modality", "image")
         return {
             **values,
-            "preprocessing": Preprocessing.from_dict(values["preprocessing"]),
+            "modality": modality,
+            "preprocessing": processing_from_dict(modality, values["preprocessing"]),
             "class_names": tuple(values["class_names"]),
         }
     except (KeyError, TypeError) as error:

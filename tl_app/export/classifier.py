@@ -12,9 +12,10 @@ import tensorflow as tf
 from tl_app.errors import DataError, RunError, UnusablePicture
 from tl_app.export.assets import SIGNATURES, decode_name, read_facts
 from tl_app.export.reading import read_ahead
+from tl_app.export.served_input import INPUT_NAMES
 from tl_app.export.versions import find_version
 from tl_app.progress import Reporter
-from tl_app.records import Predictions, Preprocessing, SetAside
+from tl_app.records import AnyProcessing, Modality, Predictions, Preprocessing, SetAside
 
 # What the graph raises for a picture's content, or for a picture too large for the memory.
 _PICTURE_ERRORS = (
@@ -35,7 +36,8 @@ class SavedModelClassifier:
     Attributes:
         version_folder: what was loaded.
         class_names: in class order.
-        preprocessing: how it reads pictures.
+        modality: "image" or "text".
+        processing: how it reads pictures or texts.
         signatures: name -> callable; `graph.build_serving_module` says what each takes.
 
     Raises:
@@ -55,7 +57,9 @@ class SavedModelClassifier:
                 allowed="a SavedModel that tl-app export wrote",
                 next_step="tl-app export RUN DEST",
             )
-        self.preprocessing: Preprocessing = read_facts(self.version_folder)["preprocessing"]
+        facts = read_facts(self.version_folder)
+        self.modality: Modality = facts["modality"]
+        self.processing: AnyProcessing = facts["preprocessing"]
         names = self.signatures["class_names"]()["class_names"].numpy()
         self.class_names: tuple[str, ...] = tuple(decode_name(name) for name in names)
 
@@ -77,8 +81,12 @@ class SavedModelClassifier:
 
         Returns:
             Predictions with `y_true` -1 and `paths` as they were given, and the files left out.
+
+        Raises:
+            RunError: it is a model for texts.
         """
-        limit = self.preprocessing.max_pixels if max_pixels is None else max_pixels
+        preprocessing = self._of_pictures()
+        limit = preprocessing.max_pixels if max_pixels is None else max_pixels
         kept: list[str] = []
         rows: list[np.ndarray] = []
         set_aside: list[SetAside] = []
@@ -141,7 +149,7 @@ class SavedModelClassifier:
         """Probabilities of decoded pictures.
 
         Args:
-            pixels: float32, shape (n, S, S, 3), RGB in 0..255, S = preprocessing.image_size_px.
+            pixels: float32, shape (n, S, S, 3), RGB in 0..255, S = processing.image_size_px.
 
         Returns:
             float32, shape (n, n_classes), in class order.
@@ -151,7 +159,7 @@ class SavedModelClassifier:
 
     def top_labels(self, encoded: Sequence[bytes]) -> list[tuple[list[str], np.ndarray]]:
         """What `serving_default` says: for each picture its top labels and float32 scores (k,)."""
-        answer = self.signatures["serving_default"](image_bytes=_strings(encoded))
+        answer = self.signatures["serving_default"](**self._given(encoded))
         labels, scores = answer["labels"].numpy(), answer["probabilities"].numpy()
         return [
             ([decode_name(name) for name in row], row_scores)
@@ -165,7 +173,7 @@ class SavedModelClassifier:
         until the bad one stands alone; a batch too large for the memory is halved likewise.
         """
         try:
-            answer = self.signatures["probabilities"](image_bytes=_strings(encoded))
+            answer = self.signatures["probabilities"](**self._given(encoded))
             return list(answer["probabilities"].numpy())
         except _PICTURE_ERRORS as error:
             if len(encoded) == 0:
@@ -174,6 +182,54 @@ class SavedModelClassifier:
                 return [_unusable(error)]
             half = len(encoded) // 2
             return self.answer_each(encoded[:half]) + self.answer_each(encoded[half:])
+
+    def predict_texts(
+        self, texts: Sequence[str], *, batch_size: int = 32, reporter: Reporter
+    ) -> np.ndarray:
+        """Probabilities of texts.
+
+        Args:
+            texts: any; what has no letters is told like an empty one.
+            batch_size: texts that run through the graph together.
+            reporter: shows progress.
+
+        Returns:
+            float32, shape (n, n_classes), in class order.
+
+        Raises:
+            RunError: it is a model for pictures.
+        """
+        if self.modality != "text":
+            raise self._other_modality("texts", "pictures")
+        # Those of like length together: a batch is as long as its longest.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        probabilities = np.zeros((len(texts), len(self.class_names)), np.float32)
+        with reporter.bar("Predicting", total=len(texts), unit="texts") as bar:
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                answer = self.signatures["probabilities"](
+                    **self._given([encode_text(texts[row]) for row in rows])
+                )
+                probabilities[rows] = answer["probabilities"].numpy()
+                bar.advance(len(rows))
+        return probabilities
+
+    def _given(self, encoded: Sequence[bytes]) -> dict[str, tf.Tensor]:
+        """What a signature takes: string, shape (n,), also for n = 0."""
+        strings = tf.reshape(tf.constant(list(encoded), dtype=tf.string), (len(encoded),))
+        return {INPUT_NAMES[self.modality]: strings}
+
+    def _of_pictures(self) -> Preprocessing:
+        if not isinstance(self.processing, Preprocessing):
+            raise self._other_modality("pictures", "texts")
+        return self.processing
+
+    def _other_modality(self, asked: str, made_for: str) -> RunError:
+        return RunError(
+            f"This model was trained on {made_for}, and cannot be asked about {asked}.",
+            received=str(self.version_folder),
+            allowed=made_for,
+        )
 
     def _stack(self, rows: Sequence[np.ndarray]) -> np.ndarray:
         shape = (len(rows), len(self.class_names))
@@ -193,9 +249,9 @@ def _load(version_folder: Path):
         ) from error
 
 
-def _strings(encoded: Sequence[bytes]) -> tf.Tensor:
-    """string, shape (n,), also for n = 0."""
-    return tf.reshape(tf.constant(list(encoded), dtype=tf.string), (len(encoded),))
+def encode_text(text: str) -> bytes:
+    """UTF-8; halves of surrogate pairs, which have none, become the sign for what is unknown."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
 
 
 def _unusable(error: tf.errors.OpError) -> UnusablePicture:

@@ -1,4 +1,4 @@
-"""The serving graph: encoded pictures or float pixels in, labels and probabilities out."""
+"""The serving graph: pictures, texts or the model's own input in, labels and probabilities out."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ import keras
 import tensorflow as tf
 
 from tl_app.export.assets import SIGNATURES, encode_name
-from tl_app.inputs.preprocess import build_preprocess
-from tl_app.records import Preprocessing
+from tl_app.export.served_input import ServedInput
 
 TOP_K = 5
 """Most labels that `serving_default` gives for a picture."""
 
-PARALLEL_DECODES = 8
-"""Pictures of one batch decoded at a time; each may need memory for its full size."""
-
 
 def build_serving_module(
     model: keras.Model,
-    preprocessing: Preprocessing,
+    served: ServedInput,
     class_names: Sequence[str],
     assets: Sequence[Path] = (),
 ) -> tuple[tf.Module, dict[str, tf.types.experimental.PolymorphicFunction]]:
@@ -41,65 +37,57 @@ def build_serving_module(
     | `class_names`     | none                                | `class_names` string           |
     |                   |                                     | (n_classes,), in class order   |
 
-    Where all classes are given their order is that of `class_names`. Names are UTF-8.
+    Of texts, `texts` string (n,) in UTF-8 stands for `image_bytes`, and `tokens` int32
+    (n, length), filled up with zeros, for `pixels`. Where all classes are given their order is
+    that of `class_names`. Names are UTF-8.
 
     Args:
-        model: float32 pixels (n, S, S, 3) in 0..255 to float32 probabilities (n, n_classes).
-        preprocessing: how encoded bytes become those pixels.
+        model: what `served` gives to float32 probabilities (n, n_classes).
+        served: how encoded pictures or texts become the model's input.
         class_names: one a column of the model's output.
         assets: files to be kept in the SavedModel's `assets/`.
 
     Raises:
-        ValueError: the model's shapes do not fit `preprocessing` or `class_names`.
+        ValueError: the model's shapes do not fit `served` or `class_names`.
     """
-    size = preprocessing.image_size_px
-    _check_shapes(model, size, len(class_names))
+    _check_shapes(model, served.tensor, len(class_names))
     encoded_names = [encode_name(name) for name in class_names]
     k = min(TOP_K, len(encoded_names))
-    to_picture = build_preprocess(preprocessing)
-    bytes_spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
-    pixels_spec = tf.TensorSpec((None, size, size, 3), tf.float32, name="pixels")
-
-    def decode(image_bytes: tf.Tensor) -> tf.Tensor:
-        pixels = tf.map_fn(
-            to_picture,
-            image_bytes,
-            fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
-            parallel_iterations=PARALLEL_DECODES,
-        )
-        return tf.ensure_shape(pixels, (None, size, size, 3))
+    given_spec = tf.TensorSpec((None,), tf.string, name=served.name)
+    # An axis of any length has one place then: an item of nothing, for batches of nothing.
+    empty_shape = [1 if side is None else side for side in served.tensor.shape]
 
     # The model and the decoder are large: each is traced once and shared by the signatures.
-    @tf.function(input_signature=[pixels_spec], autograph=False)
-    def classify_pixels(pixels):
+    @tf.function(input_signature=[served.tensor], autograph=False)
+    def classify(items):
         # Fused convolutions give a wrong shape for no pictures at all: one black picture
         # goes through the model then, and its row is cut off again.
-        n = tf.shape(pixels)[0]
-        some = tf.cond(n > 0, lambda: pixels, lambda: tf.zeros((1, size, size, 3)))
-        some = tf.ensure_shape(some, (None, size, size, 3))
+        n = tf.shape(items)[0]
+        some = tf.cond(n > 0, lambda: items, lambda: tf.zeros(empty_shape, items.dtype))
+        some = tf.ensure_shape(some, served.tensor.shape)
         return tf.cast(model(some, training=False), tf.float32)[:n]
 
-    @tf.function(input_signature=[bytes_spec], autograph=False)
-    def classify_bytes(image_bytes):
-        return classify_pixels(decode(image_bytes))
+    @tf.function(input_signature=[given_spec], autograph=False)
+    def classify_given(given):
+        return classify(served.decode(given))
 
-    @tf.function(input_signature=[bytes_spec], autograph=False)
-    def serving_default(image_bytes):
-        top, indices = tf.math.top_k(classify_bytes(image_bytes), k=k, sorted=True)
+    @tf.function(input_signature=[given_spec], autograph=False)
+    def serving_default(given):
+        top, indices = tf.math.top_k(classify_given(given), k=k, sorted=True)
         return {"labels": tf.gather(tf.constant(encoded_names), indices), "probabilities": top}
 
-    @tf.function(input_signature=[pixels_spec], autograph=False)
-    def predict_tensor(pixels):
-        all_classes = classify_pixels(pixels)
+    @tf.function(input_signature=[served.tensor], autograph=False)
+    def predict_tensor(items):
+        all_classes = classify(items)
         best = tf.argmax(all_classes, axis=1)
         return {
             "label": tf.gather(tf.constant(encoded_names), best),
             "probabilities": all_classes,
         }
 
-    @tf.function(input_signature=[bytes_spec], autograph=False)
-    def probabilities(image_bytes):
-        return {"probabilities": classify_bytes(image_bytes)}
+    @tf.function(input_signature=[given_spec], autograph=False)
+    def probabilities(given):
+        return {"probabilities": classify_given(given)}
 
     @tf.function(input_signature=[], autograph=False)
     def all_class_names():
@@ -108,6 +96,7 @@ def build_serving_module(
     module = tf.Module(name="classifier")
     # The variables alone, not the Keras model: loading must need nothing but TensorFlow.
     module.model_variables = [variable.value for variable in model.variables]
+    module.input_parts = list(served.parts)
     module.asset_files = [tf.saved_model.Asset(str(path)) for path in assets]
     functions = (serving_default, predict_tensor, probabilities, all_class_names)
     signatures = dict(zip(SIGNATURES, functions, strict=True))
@@ -116,13 +105,9 @@ def build_serving_module(
     return module, signatures
 
 
-def _check_shapes(model: keras.Model, size: int, n_classes: int) -> None:
-    wanted = (None, size, size, 3)
-    taken = tuple(model.input_shape)
-    fits = len(taken) == 4 and all(
-        have in (None, want) for have, want in zip(taken, wanted, strict=True)
-    )
-    if not fits:
-        raise ValueError(f"the model takes {taken}, the preprocessing gives {wanted}")
+def _check_shapes(model: keras.Model, tensor: tf.TensorSpec, n_classes: int) -> None:
+    taken = tf.TensorShape(model.input_shape)
+    if not tensor.shape.is_compatible_with(taken):
+        raise ValueError(f"the model takes {taken}, it would be given {tensor.shape}")
     if tuple(model.output_shape) != (None, n_classes):
         raise ValueError(f"the model gives {model.output_shape} for {n_classes} class names")

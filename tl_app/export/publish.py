@@ -9,11 +9,12 @@ from pathlib import Path
 
 import keras
 
-from tl_app.export.parity import TOLERANCE, check_parity
+from tl_app.export.parity import TOLERANCE, Evidence, check_parity
 from tl_app.export.saved_model import save_candidate, saving_errors
+from tl_app.export.served_input import ServedInput
 from tl_app.export.versions import candidate_folder, find_version, publish, require_free
 from tl_app.progress import Reporter
-from tl_app.records import Predictions, Preprocessing
+from tl_app.records import Predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,12 @@ class ExportResult:
 
 def export_model(
     model: keras.Model,
-    preprocessing: Preprocessing,
+    served: ServedInput,
     class_names: Sequence[str],
     destination: Path,
     *,
-    files: Sequence[Path],
+    evidence: Evidence,
     recorded: Predictions,
-    file_hashes: Sequence[str] | None = None,
     tolerance: float = TOLERANCE,
     version: int | None = None,
     reporter: Reporter,
@@ -47,11 +47,11 @@ def export_model(
     """Save `model`, compare the reloaded SavedModel with `recorded`, then publish it.
 
     Args:
-        model: float32 pixels (n, S, S, 3) in 0..255 to float32 probabilities (n, n_classes).
-        preprocessing: how encoded bytes become those pixels.
+        model: what `served` gives to float32 probabilities (n, n_classes).
+        served: how pictures or texts become the model's input.
         class_names: one a column of the model's output.
         destination: holds the versions; made if it is not there.
-        files, recorded, file_hashes, tolerance: as in `parity.check_parity`.
+        evidence, recorded, tolerance: as in `parity.check_parity`.
         version: a free number from 1; None takes the one after the largest.
         reporter: shows progress.
 
@@ -63,28 +63,24 @@ def export_model(
     """
     require_free(destination, version)
     with candidate_folder(destination) as candidate:
-        save_candidate(model, preprocessing, class_names, candidate, reporter)
+        save_candidate(model, served, class_names, candidate, reporter)
         difference = check_parity(
             candidate,
-            files,
+            evidence,
             recorded,
-            max_pixels=preprocessing.max_pixels,
-            file_hashes=file_hashes,
             tolerance=tolerance,
             reporter=reporter,
         )
         folder = publish(candidate, destination, version=version)
-    return ExportResult(folder, difference, len(files))
+    return ExportResult(folder, difference, len(evidence.names))
 
 
 def publish_copy(
     source: Path,
     destination: Path,
     *,
-    files: Sequence[Path],
+    evidence: Evidence,
     recorded: Predictions,
-    max_pixels: int,
-    file_hashes: Sequence[str] | None = None,
     tolerance: float = TOLERANCE,
     version: int | None = None,
     reporter: Reporter,
@@ -94,7 +90,7 @@ def publish_copy(
     Args:
         source: a version folder, or a folder of versions (the newest is taken).
         destination: holds the versions; made if it is not there.
-        files, recorded, max_pixels, file_hashes, tolerance: as in `parity.check_parity`.
+        evidence, recorded, tolerance: as in `parity.check_parity`.
         version: a free number from 1; None takes the one after the largest.
         reporter: shows progress.
 
@@ -109,15 +105,13 @@ def publish_copy(
             _copy_folder(source, candidate)
         difference = check_parity(
             candidate,
-            files,
+            evidence,
             recorded,
-            max_pixels=max_pixels,
-            file_hashes=file_hashes,
             tolerance=tolerance,
             reporter=reporter,
         )
         folder = publish(candidate, destination, version=version)
-    return ExportResult(folder, difference, len(files))
+    return ExportResult(folder, difference, len(evidence.names))
 
 
 def _copy_folder(source: Path, target: Path) -> None:

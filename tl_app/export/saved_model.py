@@ -13,15 +13,15 @@ import tensorflow as tf
 
 from tl_app.export.assets import write_assets
 from tl_app.export.graph import build_serving_module
+from tl_app.export.served_input import ServedInput
 from tl_app.export.versions import candidate_folder, publish, require_free
 from tl_app.progress import Reporter, SilentReporter
-from tl_app.records import Preprocessing
 from tl_app.storage import storage_errors
 
 
 def write_saved_model(
     model: keras.Model,
-    preprocessing: Preprocessing,
+    served: ServedInput,
     class_names: Sequence[str],
     destination: Path,
     *,
@@ -30,8 +30,8 @@ def write_saved_model(
     """Write `destination`/<version>/ without checking it; `publish.export_model` checks as well.
 
     Args:
-        model: float32 pixels (n, S, S, 3) in 0..255 to float32 probabilities (n, n_classes).
-        preprocessing: how encoded bytes become those pixels.
+        model: what `served` gives to float32 probabilities (n, n_classes).
+        served: how pictures or texts become the model's input.
         class_names: one a column of the model's output.
         destination: holds the versions; made if it is not there.
         version: a free number from 1; None takes the one after the largest.
@@ -46,13 +46,13 @@ def write_saved_model(
     """
     require_free(destination, version)
     with candidate_folder(destination) as candidate:
-        save_candidate(model, preprocessing, class_names, candidate, SilentReporter())
+        save_candidate(model, served, class_names, candidate, SilentReporter())
         return publish(candidate, destination, version=version)
 
 
 def save_candidate(
     model: keras.Model,
-    preprocessing: Preprocessing,
+    served: ServedInput,
     class_names: Sequence[str],
     candidate: Path,
     reporter: Reporter,
@@ -67,8 +67,8 @@ def save_candidate(
         saving_errors(candidate.parent.parent),
         tempfile.TemporaryDirectory(dir=candidate.parent, ignore_cleanup_errors=True) as sources,
     ):
-        assets = write_assets(Path(sources), preprocessing, class_names)
-        module, signatures = build_serving_module(model, preprocessing, class_names, assets)
+        assets = write_assets(Path(sources), served.modality, served.processing, class_names)
+        module, signatures = build_serving_module(model, served, class_names, assets)
         # The files come last, as one part.
         with reporter.bar("Writing the SavedModel", len(signatures) + 1, "parts") as bar:
             traced = {}
