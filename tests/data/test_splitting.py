@@ -224,6 +224,66 @@ def test_recorded_pictures_that_get_a_group_of_two_sides_stay_with_a_warning():
     assert [e.path for e in dataset.set_aside] == ["2"]
 
 
+def test_a_recorded_picture_stays_when_its_new_group_is_recorded_elsewhere():
+    old = [example("1", pixels="p"), example("2", pixels="q", group="g")]
+    previous = previous_of(pixels_p="test", pixels_q="train", group_g="train")
+    now = [example("1", pixels="p", group="g"), old[1]]
+    dataset, split = split_of([*now, *many(30)], previous=previous, recorded_examples=old)
+    by_path = sides_by_path(dataset, split)
+    assert (by_path["1"], by_path["2"]) == ("test", "train")
+    # It is moved, or was away for a run: still what was recorded.
+    moved = [example("elsewhere/1", pixels="p", group="g"), old[1]]
+    dataset, split = split_of([*moved, *many(30)], previous=previous, recorded_examples=old[1:])
+    assert sides_by_path(dataset, split)["elsewhere/1"] == "test"
+
+
+def test_lines_that_move_are_known_by_their_words_and_group():
+    old = [example("t:1", pixels="p"), example("t:2", pixels="q", group="a")]
+    now = [
+        example("t:4", pixels="p", group="g"),
+        example("t:5", pixels="q", group="a"),
+        example("t:9", pixels="q", group="g"),
+    ]
+    dataset, split = split_of(
+        [*now, *many(30)],
+        previous=previous_of(pixels_p="test", pixels_q="train", group_a="train"),
+        recorded_examples=old,
+    )
+    assert [e.path for e in dataset.set_aside] == ["t:9"]
+    assert sides_by_path(dataset, split)["t:4"] == "test"
+
+
+def test_a_new_copy_bridges_though_its_original_does_too():
+    old = [example(name, pixels=name) for name in ("p", "q", "s")]
+    now = [
+        example("p", pixels="p", group="g"),
+        example("q", pixels="q", group="g"),
+        example("s", pixels="s", group="h"),
+        example("new", pixels="p", group="h"),
+    ]
+    dataset, split = split_of(
+        [*now, *many(30)],
+        previous=previous_of(pixels_p="test", pixels_q="train", pixels_s="validation"),
+        recorded_examples=old,
+    )
+    assert [e.path for e in dataset.set_aside] == ["new"]
+    by_path = sides_by_path(dataset, split)
+    assert (by_path["p"], by_path["q"], by_path["s"]) == ("test", "train", "validation")
+
+
+def test_what_the_user_gave_stays_though_it_is_a_copy_in_a_leaking_group():
+    given = [
+        example("t", pixels="p", group="g", side="test"),
+        example("a", pixels="q", group="g", side="train"),
+        example("b", pixels="q", side="train"),
+        *many(9, side="train"),
+    ]
+    dataset, split = split_of(given)
+    assert dataset.set_aside == ()
+    again, same = split_of(given, previous=split, recorded_examples=dataset.examples)
+    assert (again.set_aside, same.sides) == ((), split.sides)
+
+
 def test_new_copies_that_tie_recorded_pictures_of_two_sides_are_withheld():
     recorded = [example("1", pixels="p"), example("2", pixels="q")]
     copies = [example("3", pixels="p", group="g"), example("4", pixels="q", group="g")]

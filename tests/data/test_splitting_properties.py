@@ -131,6 +131,34 @@ def test_adding_examples_never_moves_a_recorded_one(old, new):
     assert first[1].tokens.items() <= split.tokens.items()
 
 
+@given(example_lists(), example_lists(), st.data())
+@same_every_time
+def test_recorded_examples_stay_whatever_group_they_get(old, new, data):
+    first = split_of(old)
+    before = by_path(first)
+    group = st.none() | st.integers(0, 12).map(lambda number: f"g{number}")
+    now = [
+        replace(e, given_group=data.draw(group)) if data.draw(st.integers(0, 3)) == 0 else e
+        for e in first[0].examples
+    ]
+    added = [replace(e, path=f"new{e.path}") for e in new]
+    second = split_of([*now, *added], previous=first)
+    after = by_path(second)
+    assert {path: after.get(path) for path in before} == before
+    # Nothing new stands between two sides: what ties them is recorded examples alone.
+    tied: dict[str, set[Side | None]] = {}
+    for example in second[0].examples:
+        if example.path in before:
+            for token in tokens_of(example):
+                tied.setdefault(token, set()).add(after[example.path])
+    for example in second[0].examples:
+        if example.path not in before:
+            sides = {after[example.path]}
+            for token in tokens_of(example):
+                sides |= tied.get(token, set())
+            assert len(sides) == 1, example
+
+
 @given(example_lists(any_side))
 @same_every_time
 def test_the_same_data_again_is_split_the_same(examples):

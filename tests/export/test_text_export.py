@@ -36,14 +36,6 @@ ODD = [
     "\uff27\uff2f\uff2f\uff24 \xbd \xdf \ufb01 [SEP]",
     "🎉",
 ]
-    "",
-    " \n",
-    "It was GOOD.",
-    "good " * 500,
-    "nul \0 and bell \a",
-    "\uff27\uff2f\uff2f\uff24 \xbd \xdf \ufb01 [SEP]",
-    "🎉",
-]
 
 NOTHING_ELSE = """
 import json, sys

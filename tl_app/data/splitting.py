@@ -4,11 +4,12 @@ The unit is a group (see `groups`). The order of decisions:
 
 1. A side that the user gave is kept. If no validation side is given, given training
    examples are the pool that validation is taken from.
-2. An example that an earlier run recorded keeps its side, and so does its copy (pixel for
-   pixel, or the same words whatever the whitespace). Whatever else is in a group that
-   touches one side joins that side.
+2. An example that an earlier run recorded keeps its side, whatever else is said of it now.
+   So does a copy (pixel for pixel, or the same words whatever the whitespace) that nothing
+   else ties to another side. Whatever else is in a group that touches one side joins that side.
 3. In a group that touches two sides, examples without a side of their own would bridge
-   them: they are withheld. So is one whose given side contradicts its recorded one.
+   them: they are withheld. So is one whose given side contradicts its recorded one, and
+   a new copy whose own group ties it to examples of another side.
 4. The other groups are ranked within their class by a seeded hash of their key and fill
    the test quota, then the validation quota; the rest trains. Quotas are shares of all
    examples of the class, counted in examples. While there are groups to do so, every side
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 from tl_app.data.groups import Group, find_groups, tokens_of
@@ -54,8 +55,9 @@ def make_split(
             Ignored where every example has a given side.
         seed: of the ranking.
         previous: the split of an earlier run, whose assignments are kept.
-        recorded_examples: what that run had on its sides. What is there again (the same
-            content under the same path) is never taken for a new copy.
+        recorded_examples: what that run had on its sides. Of examples with one content, as
+            many as it had are taken for the recorded ones (at the same path first, then of the
+            same group); the others are new copies.
 
     Returns:
         The dataset without withheld examples (they are in `set_aside`, kind
@@ -71,7 +73,7 @@ def make_split(
     groups = find_groups(examples)
     recorded: Mapping[str, Side] = previous.tokens if previous else {}
     validation_given = "validation" in dataset.given_sides
-    known = {(example.path, example.content) for example in recorded_examples}
+    returned = _returned(examples, recorded, recorded_examples)
 
     sides: list[Side | None] = [None] * len(examples)
     withheld: dict[int, str] = {}
@@ -81,11 +83,11 @@ def make_split(
         if not here and all(examples[i].given_side is None for i in group.members):
             free.append(group)
             continue
-        anchors, reasons = _anchors(group, examples, here, validation_given)
+        anchors, reasons = _anchors(group, examples, here, returned, validation_given)
         withheld.update(reasons)
         touched = {*anchors.values(), *here.values()}
-        for i in _bridging_copies(anchors, examples, validation_given):
-            if (examples[i].path, examples[i].content) not in known:
+        if previous is not None:
+            for i in _bridging_copies(anchors, examples, returned):
                 del anchors[i]
         if not touched:
             free.append(group)
@@ -189,11 +191,12 @@ def _anchors(
     group: Group,
     examples: Sequence[AnyExample],
     recorded: Mapping[str, Side],
+    returned: Set[int],
     validation_given: bool,
 ) -> tuple[dict[int, Side], dict[int, str]]:
     """Members that have a side of their own, and members that contradict the record.
 
-    `recorded` holds the tokens of this group only.
+    `recorded` holds the tokens of this group only; `returned` are the recorded examples.
 
     Given training examples are a pool, not a side, while validation has to come from them;
     in a group with a test example they stay in train all the same, as given.
@@ -210,6 +213,8 @@ def _anchors(
             reasons[i] = f"given as {given}, but an earlier run had it on {min(against)}"
         elif given is not None and not is_pool:
             anchors[i] = given
+        elif i in returned and not is_pool:
+            anchors[i] = recorded[examples[i].content]
         elif own is not None:
             anchors[i] = own
         elif is_pool and told <= {"train"}:
@@ -226,25 +231,52 @@ def _anchors(
     return anchors, reasons
 
 
-def _bridging_copies(
-    anchors: Mapping[int, Side], examples: Sequence[AnyExample], validation_given: bool
-) -> list[int]:
-    """Copies of settled examples that a token of their own ties to another side.
+def _returned(
+    examples: Sequence[AnyExample],
+    recorded: Mapping[str, Side],
+    recorded_examples: Iterable[AnyExample],
+) -> set[int]:
+    """Which examples are those that an earlier run recorded, and not new copies of them.
 
-    An example that is the only one of its content is the settled example itself, even where
-    it now carries another group: it is no copy and keeps its side. So does what the user gave.
+    One at least where the content is recorded: it may have been away for a run.
+    """
+    before = {(example.path, example.content): example.given_group for example in recorded_examples}
+    n_before = Counter(content for _, content in before)
+    groups_before = {(content, group) for (_, content), group in before.items()}
+    of_content: dict[str, list[int]] = defaultdict(list)
+    for i, example in enumerate(examples):
+        if example.content in recorded:
+            of_content[example.content].append(i)
+
+    def strangeness(i: int) -> tuple[bool, bool, str]:
+        content = examples[i].content
+        return (
+            (examples[i].path, content) not in before,
+            (content, examples[i].given_group) not in groups_before,
+            examples[i].path,
+        )
+
+    return {
+        i
+        for content, members in of_content.items()
+        for i in sorted(members, key=strangeness)[: max(1, n_before[content])]
+    }
+
+
+def _bridging_copies(
+    anchors: Mapping[int, Side], examples: Sequence[AnyExample], returned: Set[int]
+) -> list[int]:
+    """New copies of settled examples that a token of their own ties to another side.
+
+    What the user gave a side is never among them.
     """
     settled = _settled(anchors, examples)
-    crossing = {token for i in anchors for token in tokens_of(examples[i])} - set(settled)
-    crosses = {i: not crossing.isdisjoint(tokens_of(examples[i])) for i in anchors}
-    elsewhere = {examples[i].content for i in anchors if not crosses[i]}
-    free_to_leave = {None} if validation_given else {None, "train"}
     return [
         i
         for i in anchors
-        if crosses[i]
-        and examples[i].given_side in free_to_leave
-        and examples[i].content in elsewhere
+        if i not in returned
+        and examples[i].given_side is None
+        and any(token not in settled for token in tokens_of(examples[i]))
     ]
 
 
