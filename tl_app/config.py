@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tl_app.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
@@ -314,3 +317,27 @@ def without_mirroring(config: Config) -> Config:
         for phase in config.phases
     )
     return config.model_copy(update={"phases": phases})
+
+
+def require_unmixed(phases: Iterable[Phase]) -> None:
+    """Texts are neither turned nor mixed.
+
+    Raises:
+        ConfigError: a phase asks for it; all such settings are named.
+    """
+    wrong = [
+        f"phase '{phase.name}': {name}"
+        for phase in phases
+        for name, is_on in (
+            ("augmentation", phase.augmentation.changes_pictures),
+            ("mixup_alpha", phase.mixup_alpha > 0),
+            ("cutmix_alpha", phase.cutmix_alpha > 0),
+        )
+        if is_on
+    ]
+    if wrong:
+        raise ConfigError(
+            "Settings for pictures do not fit texts.",
+            received="; ".join(wrong),
+            allowed="phases without augmentation, mixup or cutmix",
+        )

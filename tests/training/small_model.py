@@ -11,7 +11,7 @@ import numpy as np
 from tl_app.backbones.blocks import Backbone, find_blocks, set_trainable
 from tl_app.backbones.registry import get_spec
 from tl_app.config import Augmentation, Config, Phase
-from tl_app.features.pictures import PICTURE_SCALE, to_pixels
+from tl_app.features.pictures import PICTURE_BYTES, PICTURE_SCALE, to_pixels
 from tl_app.features.store import FeatureStore
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
@@ -52,12 +52,13 @@ class ArrayPictures:
 
     dtype = "float32"
     lengths = None
-    kept_bytes = 0
+    unit = "images"
 
     def __init__(self, pictures: np.ndarray) -> None:
         self.pictures = pictures
         self.keys = tuple(hashlib.sha256(picture.tobytes()).digest() for picture in pictures)
         self.shape = pictures.shape[1:]
+        self.kept_bytes = PICTURE_BYTES * pictures.shape[1] ** 2
         self.key = {"preprocessing": "none"}
         self.loaded: list[int] = []
 

@@ -11,7 +11,13 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from tl_app.config import Phase
 from tl_app.features.table import Rows
-from tl_app.training.batches import KeptActivations, Targets, class_weights, plan_epoch
+from tl_app.training.batches import (
+    ALIKE_WINDOW,
+    KeptActivations,
+    Targets,
+    class_weights,
+    plan_epoch,
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -34,16 +40,30 @@ def test_texts_of_like_length_share_a_batch(lengths, batch_size):
     assert sorted(plan.rows[plan.real]) == list(range(len(lengths)))
 
     def padded(plan) -> int:
-        """Of whole batches: the one that is filled up may hold any length."""
-        return sum(
-            lengths[rows].max()
-            for rows, real in zip(plan.rows, plan.real, strict=True)
-            if real.all()
-        )
+        """Of whole batches: those of the other are drawn at random."""
+        full = plan.real.all(axis=1)
+        return int(lengths[plan.rows[full]].max(axis=1).sum()) if full.any() else 0
 
-    plain = plan_epoch(len(lengths), batch_size, **numbers)
-    if len(lengths) % batch_size == 0:
-        assert padded(plan) <= padded(plain)
+    # As good as sorting the texts of the whole batches, but for windows.
+    (full,) = np.nonzero(plan.real.all(axis=1))
+    if 0 < len(full) <= ALIKE_WINDOW:
+        texts = np.sort(lengths[plan.rows[full].ravel()]).reshape(len(full), -1)
+        assert padded(plan) == texts.max(axis=1).sum()
+    for rows, real in zip(plan.rows, plan.real, strict=True):
+        assert set(rows[~real]) <= set(rows[real])
+
+
+def test_the_batch_that_is_not_full_is_drawn_at_random():
+    """Its few texts weigh more than others in that epoch, so they must not be the longest."""
+    lengths = np.arange(65)
+    alone = set()
+    for epoch in range(12):
+        plan = plan_epoch(65, 32, seed=0, phase=1, epoch=epoch, lengths=lengths)
+        (last,) = (
+            rows[real] for rows, real in zip(plan.rows, plan.real, strict=True) if not real.all()
+        )
+        alone |= set(last.tolist())
+    assert len(alone) > 8
 
 
 def test_long_texts_come_at_any_time_of_an_epoch():

@@ -20,10 +20,12 @@ from tests.training.small_encoder import (
 )
 from tests.training.small_model import all_weights, build_trainer, head_phase
 from tl_app import interrupt
-from tl_app.errors import Interrupted
+from tl_app.config import Augmentation
+from tl_app.errors import ConfigError, Interrupted
 from tl_app.features.texts import TokenizedTexts
 from tl_app.inputs.wordpiece import WordPiece
 from tl_app.run import RunFolder
+from tl_app.training.step import TrainStep
 
 
 def trainer_of(folder, *phases, data=None, **options):
@@ -89,6 +91,46 @@ def test_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path, unfreeze, monkeyp
     assert [replace(r, seconds=0) for r in state.history] == [
         replace(r, seconds=0) for r in expected_state.history
     ]
+
+
+def test_one_trace_serves_all_lengths(folder, monkeypatch):
+    built: list[TrainStep] = []
+    init = TrainStep.__init__
+
+    def remembering(self, *arguments, **options):
+        init(self, *arguments, **options)
+        built.append(self)
+
+    monkeypatch.setattr(TrainStep, "__init__", remembering)
+    trainer = trainer_of(folder, tune_texts(epochs=2, unfreeze="all"))
+    assert len(set(trainer.data.items.lengths)) > 2
+    trainer.run()
+    (step,) = built
+    assert step._compiled.experimental_get_tracing_count() == 1
+
+
+def test_validation_is_told_for_the_right_texts(folder):
+    """They are looked at by length, and stand in their own order again."""
+    trainer = trainer_of(folder, tune_texts(epochs=1))
+    state = trainer.run()
+    tokenizer = WordPiece(PIECES, SHAPE.max_tokens)
+    texts, labels = make_texts()
+    rows = trainer.data.validation_rows
+    assert (np.diff(trainer.data.items.lengths[rows]) < 0).any()
+    tokens = tokenizer(tf.constant([texts[row] for row in rows])).to_tensor()
+    told = trainer.classifier.probabilities()(tokens, training=False).numpy()
+    expected = -np.log(told[np.arange(len(rows)), labels[rows]]).mean()
+    assert state.history[-1].validation_log_loss == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"augmentation": Augmentation(flip_horizontal=True)}, {"mixup_alpha": 0.2}],
+)
+def test_texts_are_neither_turned_nor_mixed(folder, settings):
+    with pytest.raises(ConfigError, match="do not fit texts") as caught:
+        trainer_of(folder, tune_texts(**settings))
+    assert f"phase 'tune': {next(iter(settings))}" in str(caught.value)
 
 
 def test_hidden_states_are_streamed_and_tuning_learns(folder):

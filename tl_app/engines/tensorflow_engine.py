@@ -18,7 +18,8 @@ class TensorFlowEngine:
     model. Layers keep the number types of their policies.
 
     Args:
-        model: functional, float32 pixels (n, S, S, 3) in 0..255 to one or several outputs.
+        model: functional, float32 pixels (n, S, S, 3) in 0..255, or int32 token numbers
+            (n, length), to one or several outputs.
         batch_size: pictures a batch; halved for good where the memory does not hold it.
         fold: put batch normalisation into the layers before (see `fold`).
 

@@ -159,7 +159,7 @@ def extract(
             if one.todo:
                 one.engine()  # building it takes a second, which is no picture's fault
         try:
-            with reporter.bar(title, total, "images") as bar:
+            with reporter.bar(title, total, items.unit) as bar:
                 _run(items, passes, batch_size, bar)
         except (Interrupted, TooLargeForFloat16, DataError):
             for table in tables.values():

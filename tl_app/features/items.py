@@ -19,7 +19,8 @@ class Items(Protocol):
         shape: of one item; None where items differ.
         dtype: "float32" for pixels, "int32" for tokens.
         lengths: int64, shape (n,), along the axis in which items differ; None where they do not.
-        kept_bytes: on disk, that `keep` takes for an item.
+        kept_bytes: on disk, that `keep` takes for an item; 0 where it keeps none.
+        unit: what progress counts, "images" or "texts".
     """
 
     @property
@@ -39,6 +40,9 @@ class Items(Protocol):
 
     @property
     def kept_bytes(self) -> int: ...
+
+    @property
+    def unit(self) -> str: ...
 
     def load(self, position: int) -> np.ndarray:
         """One item, of `shape` and `dtype`. Thread-safe."""

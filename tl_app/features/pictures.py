@@ -61,6 +61,7 @@ class FilePictures:
 
     dtype = "float32"
     lengths = None
+    unit = "images"
 
     def __init__(
         self,

@@ -14,8 +14,8 @@ from tl_app.inputs.wordpiece import WordPiece
 from tl_app.progress import Reporter
 
 BUCKET_TOKENS = 16
-"""Texts are filled up to a multiple of so many tokens. What is computed for a text then depends
-on its own length alone, not on the batch that it came in: it is the same in every run."""
+"""Texts are filled up to a multiple of so many tokens. What is kept of a text then depends on its
+own length alone, not on the texts that it was computed with: it is the same in every run."""
 
 TOKENIZED_AT_ONCE = 512
 """Texts; bounds the memory."""
@@ -35,6 +35,7 @@ class TokenizedTexts:
     shape = (None,)
     dtype = "int32"
     kept_bytes = 0
+    unit = "texts"
 
     def __init__(self, texts: Sequence[str], tokenizer: WordPiece) -> None:
         rows: list[np.ndarray] = []
@@ -45,9 +46,13 @@ class TokenizedTexts:
         self._rows = rows
         self.n_tokens = np.array([len(row) for row in rows], dtype=np.int64)
         self.lengths = -(-self.n_tokens // BUCKET_TOKENS) * BUCKET_TOKENS
-        self.lengths = np.minimum(self.lengths, np.maximum(self.n_tokens, tokenizer.max_tokens))
+        self.lengths = np.minimum(self.lengths, tokenizer.max_tokens)
         self.keys = tuple(hashlib.sha256(row.tobytes()).digest() for row in rows)
-        self.key: dict[str, Any] = {"tokens": BUCKET_TOKENS, "code": code_fingerprint()}
+        self.key: dict[str, Any] = {
+            "bucket_tokens": BUCKET_TOKENS,
+            "max_tokens": tokenizer.max_tokens,
+            "code": code_fingerprint(),
+        }
 
     def load(self, position: int) -> np.ndarray:
         """int32, shape (lengths[position],): numbers of pieces, then zeros."""

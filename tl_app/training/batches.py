@@ -69,17 +69,18 @@ def plan_epoch(
     random = np.random.default_rng([seed, phase, epoch])
     order = random.permutation(n_examples)
     n_steps = steps_per_epoch(n_examples, batch_size)
-    if lengths is not None:
-        window = ALIKE_WINDOW * batch_size
-        parts = [order[i : i + window] for i in range(0, n_examples, window)]
-        order = np.concatenate([p[np.argsort(lengths[p], kind="stable")] for p in parts])
-    # The last batch is filled up with its own length where it can be, else with any.
-    filled = np.resize(order, n_steps * batch_size).reshape(n_steps, -1)
     real = (np.arange(n_steps * batch_size) < n_examples).reshape(n_steps, -1)
-    if lengths is not None:
-        steps = random.permutation(n_steps)
-        filled, real = filled[steps], real[steps]
-    return EpochPlan(filled, real)
+    if lengths is None:
+        return EpochPlan(np.resize(order, n_steps * batch_size).reshape(n_steps, -1), real)
+    # The few of a batch that is not full weigh more: drawn before the sorting, they are any.
+    n_full = n_examples // batch_size * batch_size
+    full, rest = order[:n_full], order[n_full:]
+    window = ALIKE_WINDOW * batch_size
+    parts = [full[i : i + window] for i in range(0, n_full, window)]
+    alike = [part[np.argsort(lengths[part], kind="stable")] for part in parts]
+    filled = np.concatenate([*alike, np.resize(rest, (n_steps * batch_size - n_full,))])
+    steps = random.permutation(n_steps)
+    return EpochPlan(filled.reshape(n_steps, -1)[steps], real[steps])
 
 
 class BatchSource(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -125,7 +125,12 @@ def build_descent(
     above = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
     source = inputs.source(phase, decision)
     lengths = data.items.lengths if streamed else None
-    validation: Callable[[], Iterable[tf.Tensor]] = inputs.validation(phase, decision, batch_size)
+    spec = None
+    if lengths is not None:
+        spec = tf.TensorSpec((None, *data.items.shape), data.items.dtype)
+    order = validation_order(data)
+    validation = inputs.validation(phase, decision, batch_size, order)
+    back = np.argsort(order)
     n_train = len(data.train_rows)
     n_steps = steps_per_epoch(n_train, batch_size)
     with strategy.scope():
@@ -139,7 +144,7 @@ def build_descent(
         )
     kernels = [v for v in classifier.head.trainable_variables if len(v.shape) > 1]
     number = config.phases.index(phase)
-    forward = Forward(above)
+    forward = Forward(above, spec)
     return Descent(
         phase=phase,
         decision=decision,
@@ -157,8 +162,15 @@ def build_descent(
         source=source,
         targets=Targets(data.labels[data.train_rows], class_weights, phase, inputs.seed(phase)),
         step=TrainStep(
-            above, variables, kernels, optimizer, strategy, phase, classifier.backbone.model
+            above, variables, kernels, optimizer, strategy, phase, classifier.backbone.model, spec
         ),
-        validation_logits=lambda: forward(validation()),
+        validation_logits=lambda: forward(validation())[back],
         learning_rate=lambda: float(schedule(optimizer.iterations - 1)),
     )
+
+
+def validation_order(data: TrainingData) -> np.ndarray:
+    """In which the validation side is looked at: int64, positions on it; texts by length."""
+    if data.items.lengths is None:
+        return np.arange(len(data.validation_rows))
+    return np.argsort(data.items.lengths[data.validation_rows], kind="stable")

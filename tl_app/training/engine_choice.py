@@ -49,7 +49,7 @@ class EngineSource:
         store: remembers what was measured on this machine.
         decisions: records the choice; a resumed run does not choose again.
         reporter: is told of the choice.
-        image_size_px: side of the pictures.
+        shape: of a picture (or text), None where it differs.
     """
 
     def __init__(
@@ -180,8 +180,11 @@ class EngineSource:
 
     def build(self, model: keras.Model) -> Engine:
         """The chosen engine for a model."""
-        with self._reporter.bar(f"Building the {self._chosen} engine", 1, "graphs") as bar:
-            engine = build_engine(self._chosen, model, batch_size=self._batch_size)
+        name = self._chosen
+        if name not in LIBRARIES:  # TensorFlow's own graph is traced at its first call
+            return build_engine(name, model, batch_size=self._batch_size)
+        with self._reporter.bar(f"Building the {name} engine", 1, "graphs") as bar:
+            engine = build_engine(name, model, batch_size=self._batch_size)
             bar.advance()
         return engine
 

@@ -263,7 +263,7 @@ def estimate_phases(
             n_steps=steps_per_epoch(n_train, batch_size),
             n_validation=len(data.validation_rows),
         )
-        if descent is not None and streamed:
+        if descent is not None and streamed and data.items.lengths is None:
             descent += phase.epochs * n_train * LOAD_SECONDS
         found[phase.name] = descent
     return {name: seconds for name, seconds in found.items() if seconds is not None}

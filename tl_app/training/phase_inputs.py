@@ -346,7 +346,7 @@ class PhaseInputs:
         """How many pictures will be kept for phases that stream, and their bytes at most."""
         rows = self._streamed_rows()
         streams = any(not self._keeps(phase) for phase in phases)
-        if not streams or not self._fit(rows):
+        if not streams or not self._data.items.kept_bytes or not self._fit(rows):
             return 0, 0
         return len(rows), self._picture_bytes(rows)
 
@@ -360,16 +360,17 @@ class PhaseInputs:
         return self._picture_bytes(rows) < MAX_DISK_SHARE * self._store.free_bytes()
 
     def validation(
-        self, phase: Phase, decision: PhaseDecision, batch_size: int
+        self, phase: Phase, decision: PhaseDecision, batch_size: int, order: np.ndarray
     ) -> Callable[[], Iterable[tf.Tensor]]:
-        """A function that yields the validation inputs, plain, in order.
+        """A function that yields the validation inputs, plain.
 
         Args:
             phase: whose boundary they are wanted at.
             decision: where they come from.
             batch_size: that training goes with; where that had to get smaller, so do these.
+            order: int64, positions on the validation side.
         """
-        rows, size = self._data.validation_rows, min(self._batch_size, batch_size)
+        rows, size = self._data.validation_rows[order], min(self._batch_size, batch_size)
         batches = [np.arange(len(rows))[i : i + size] for i in range(0, len(rows), size)]
         if decision.source == "streamed":
             items = self._data.items

@@ -16,7 +16,7 @@ import tensorflow as tf
 from scipy.special import log_softmax, softmax
 
 from tl_app import interrupt
-from tl_app.config import Config, Phase
+from tl_app.config import Config, Phase, require_unmixed
 from tl_app.errors import RunError
 from tl_app.features.extract import ViewPass
 from tl_app.features.store import FeatureStore
@@ -68,6 +68,10 @@ class PhaseTrainer:
         trackers: Sequence[Tracker],
         reporter: Reporter,
     ) -> None:
+        """
+        Raises:
+            ConfigError: a phase changes pictures, and the data are texts.
+        """
         self.classifier = classifier
         self.data = data
         self.config = config
@@ -76,6 +80,8 @@ class PhaseTrainer:
         self.folder = folder
         self.trackers = trackers
         self.reporter = reporter
+        if data.items.lengths is not None:
+            require_unmixed(config.phases)
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.decisions = Decisions(folder)
         self.inputs = PhaseInputs(
@@ -251,7 +257,7 @@ class PhaseTrainer:
             title = f"{phase.name} {epoch + 1}/{phase.epochs}"
             with (
                 interrupt.deferred(),
-                self.reporter.bar(title, len(self.data.train_rows), "images") as bar,
+                self.reporter.bar(title, len(self.data.train_rows), self.data.items.unit) as bar,
             ):
                 state = descent.epoch(
                     state, bar, lambda cut: self.checkpoints.save(cut, self.variables, moments)

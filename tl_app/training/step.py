@@ -22,6 +22,8 @@ class TrainStep:
         strategy: shares each batch out over its devices.
         phase: penalties.
         backbone: its own losses (a hub model's regularisation) are added.
+        inputs_spec: of inputs that differ in length, so that one trace serves them all (on
+            several devices it is each length's own); None: of one shape.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class TrainStep:
         strategy: tf.distribute.Strategy,
         phase: Phase,
         backbone: keras.Model,
+        inputs_spec: tf.TensorSpec | None = None,
     ) -> None:
         self._backbone = backbone
         self._above = above
@@ -43,7 +46,11 @@ class TrainStep:
         self._n_replicas = strategy.num_replicas_in_sync
         self._l1 = phase.l1
         self._l2 = 0.0 if phase.l2 == "auto" else phase.l2
-        self._compiled = tf.function(self._distributed)
+        signature = None
+        if inputs_spec is not None and self._n_replicas == 1:
+            targets_spec = tf.TensorSpec((None, None), tf.float32)
+            signature = [inputs_spec, targets_spec, tf.TensorSpec((None,), tf.float32)]
+        self._compiled = tf.function(self._distributed, input_signature=signature)
 
     def __call__(
         self, inputs: tf.Tensor, targets: np.ndarray, weights: np.ndarray
@@ -51,7 +58,7 @@ class TrainStep:
         """Take one step.
 
         Args:
-            inputs: float32, shape (batch_size, ...).
+            inputs: float32, shape (batch_size, ...); of texts int32, (batch_size, length).
             targets: float32, shape (batch_size, n_classes).
             weights: float32, shape (batch_size,), already divided by the batch size.
 
@@ -105,10 +112,11 @@ class TrainStep:
 
 
 class Forward:
-    """Logits in inference mode, traced once a batch shape."""
+    """Logits in inference mode, traced once a batch shape, or once for all that fit a spec."""
 
-    def __init__(self, above: Callable) -> None:
-        self._compiled = tf.function(lambda inputs: above(inputs, False))
+    def __init__(self, above: Callable, inputs_spec: tf.TensorSpec | None = None) -> None:
+        signature = None if inputs_spec is None else [inputs_spec]
+        self._compiled = tf.function(lambda inputs: above(inputs, False), input_signature=signature)
 
     def __call__(self, batches: Iterable[tf.Tensor]) -> np.ndarray:
         """float32, shape (n_examples, n_classes)."""
