@@ -183,7 +183,7 @@ class EngineSource:
         name = self._chosen
         if name not in LIBRARIES:  # TensorFlow's own graph is traced at its first call
             return build_engine(name, model, batch_size=self._batch_size)
-        with self._reporter.bar(f"Building the {name} engine", 1, "graphs") as bar:
+        with self._reporter.bar(f"Building the {name} engine", 1, "graph") as bar:
             engine = build_engine(name, model, batch_size=self._batch_size)
             bar.advance()
         return engine
