@@ -332,5 +332,24 @@ def make_reporter(*, quiet: bool = False, stream: TextIO | None = None) -> Repor
     if quiet:
         return QuietReporter(stream)
     if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
-        return TerminalReporter(stream)
+        return TerminalReporter(_own(stream) if stream is sys.stderr else stream)
     return LineReporter(stream)
+
+
+def _own(terminal: TextIO) -> TextIO:
+    """The same terminal by a descriptor of its own.
+
+    Bars are drawn on while `libraries.hushed` holds standard error back, and stay out of the
+    lines that it looks through.
+    """
+    try:
+        descriptor = os.dup(terminal.fileno())
+    except (OSError, AttributeError):  # a stand-in for a terminal has none
+        return terminal
+    return os.fdopen(
+        descriptor,
+        "w",
+        buffering=1,
+        encoding=terminal.encoding,
+        errors=terminal.errors,
+    )

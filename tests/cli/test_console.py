@@ -7,6 +7,8 @@ import io
 import os
 import pty
 import struct
+import subprocess
+import sys
 import termios
 import threading
 import unicodedata
@@ -258,3 +260,47 @@ def test_words_for_figures() -> None:
         "2 min",
         "3 h 12 min",
     ]
+
+
+BAR_WHILE_HUSHED = """
+import os, re, sys, time
+from tl_app.console import make_reporter
+from tl_app.libraries import hushed
+reporter = make_reporter()
+with reporter.bar("Building", 2, "graphs") as bar:
+    with hushed(re.compile(rb"INFO: noise")):
+        time.sleep(0.3)
+        bar.advance()
+        time.sleep(0.3)
+        os.write(2, b"INFO: noise\\n")
+        os.write(2, b"worth knowing\\n")
+        print("still held back", flush=True)
+        time.sleep(0.3)
+    bar.advance()
+"""
+
+
+def test_bars_are_drawn_while_libraries_are_hushed():
+    """By a descriptor of their own: else they would swallow the lines that are looked through."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", BAR_WHILE_HUSHED], stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # how Linux tells that the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    assert process.wait() == 0
+    before, after = shown.split(b"still held back")
+    assert b"1/2" in before
+    assert b"worth knowing" in after
+    assert b"INFO" not in shown
+    assert b"2/2" in after
