@@ -38,7 +38,8 @@ def phase_facts(phase: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
     }.items():
         value = phase.get(key)
         if value == "auto":
-            facts.append(f"{words} chosen by cross-validation")
+            if _is_solved(phase, config):  # elsewhere auto is no penalty
+                facts.append(f"{words} chosen by cross-validation")
         elif value:
             facts.append(f"{words} {value:g}")
     return facts
