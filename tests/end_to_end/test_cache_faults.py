@@ -185,6 +185,8 @@ def test_kill_9_while_features_are_computed_loses_nothing(photos, whole):
 def test_a_picture_replaced_after_the_scan_is_told(tmp_path, capfd, monkeypatch):
     import tl_app.app.training as training
 
+    # A cache of its own: what another test kept of the same pixels is never read again.
+    monkeypatch.setenv("TL_APP_CACHE", str(tmp_path / "cache"))
     photos = tmp_path / "photos"
     for kind in range(2):
         (photos / f"class{kind}").mkdir(parents=True)

@@ -24,7 +24,7 @@ from tl_app.features.pictures import PICTURE_SCALE
 from tl_app.features.store import FeatureStore
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
-from tl_app.training import engine_choice
+from tl_app.training import engine_choice, phase_inputs
 from tl_app.training import estimate as estimate_module
 from tl_app.training.decisions import Decisions, PhaseDecision
 
@@ -217,6 +217,19 @@ def test_a_few_more_pictures_keep_the_engine(tmp_path, monkeypatch):
     )
     fresh.run()
     assert fresh.decisions.read()["engine"]["images_per_second"]
+
+
+def test_one_engine_serves_drawn_views_where_building_another_costs_more(tmp_path, monkeypatch):
+    """The drawn views need the boundary alone; their engine gives what the shared one gives."""
+    found = []
+    for name, seconds in (("shared", engine_choice.BUILD_SECONDS), ("own", 0.0)):
+        monkeypatch.setattr(phase_inputs, "BUILD_SECONDS", seconds)
+        trainer = make(RunFolder.create(tmp_path, name), head_phase(), tune_phase())
+        trainer.prepare()
+        trainer.run()
+        found.append((len(trainer.inputs._built), trainer.predict_training_side()))
+    assert [n for n, _ in found] == [1, 2]
+    np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
 def test_streamed_phases_are_told_with_the_disk_that_their_pictures_take(folder):

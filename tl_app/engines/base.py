@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +36,28 @@ class Engine(Protocol):
         Returns:
             One float32 array of shape (n, ...) for each output of the model, in order.
         """
+
+
+class SomeOutputs:
+    """An engine of which not all outputs are wanted.
+
+    Args:
+        engine: says more.
+        places: of the wanted outputs among its own, in the order that they are wanted in.
+    """
+
+    def __init__(self, engine: Engine, places: Sequence[int]) -> None:
+        self.name = engine.name
+        self._engine = engine
+        self._places = tuple(places)
+
+    @property
+    def identity(self) -> str:
+        return self._engine.identity
+
+    def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
+        outputs = self._engine(pixels)
+        return tuple(outputs[place] for place in self._places)
 
 
 def number_types(model: Any) -> tuple[str, ...]:

@@ -36,6 +36,9 @@ LOAD_SECONDS, NOMINAL_SECONDS, NOMINAL_SIZE_PX = 0.003, 0.01, 224
 """To decode a photograph of ordinary size, and to run a small backbone on a picture of the usual
 size where nothing was timed yet."""
 
+BUILD_SECONDS = 1.5
+"""To convert a small backbone for an engine; a measurement on two cores."""
+
 MANY_ENOUGH = 64
 """Looks that a pass must take for its speed to be worth noting."""
 
@@ -89,6 +92,11 @@ class EngineSource:
         return f"{name} {versions} {self._hardware.precision} batch {self._batch_size}"
 
     @property
+    def nominal_seconds(self) -> float:
+        """To run a small backbone on a picture of this size, before anything was timed."""
+        return NOMINAL_SECONDS * self._area
+
+    @property
     def look_seconds(self) -> float:
         """To load a picture and run the frozen part on it, as far as it was measured."""
         noted = self._store.recall(self._rate_key())
@@ -96,7 +104,7 @@ class EngineSource:
             return float(noted["look_seconds"])
         measured = self._decisions.read().get("engine", {}).get("images_per_second", {})
         rate = measured.get(self._name)
-        return LOAD_SECONDS + (1 / rate if rate else NOMINAL_SECONDS * self._area)
+        return LOAD_SECONDS + (1 / rate if rate else self.nominal_seconds)
 
     def note_look_seconds(self, seconds: float) -> None:
         """What a look took in a pass over many pictures: the next estimate is told by it."""

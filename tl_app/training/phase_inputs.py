@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tl_app.backbones.blocks import count_blocks
 from tl_app.config import Config, Phase
-from tl_app.engines.base import Engine
+from tl_app.engines.base import Engine, SomeOutputs
 from tl_app.features.extract import (
     PLAIN,
     TooLargeForFloat16,
@@ -31,7 +31,7 @@ from tl_app.progress import Reporter
 from tl_app.training.batches import BatchSource, KeptActivations, Streamed, stream
 from tl_app.training.classifier import BlockCount, Classifier
 from tl_app.training.decisions import MAX_DISK_SHARE, Decisions, PhaseDecision
-from tl_app.training.engine_choice import MANY_ENOUGH, EngineSource
+from tl_app.training.engine_choice import BUILD_SECONDS, MANY_ENOUGH, EngineSource
 from tl_app.training.hardware import Hardware
 
 N_PROBE = 16
@@ -155,9 +155,10 @@ class PhaseInputs:
             announce([])
             return
         self._choose_engine(wanted[0][1])
-        announce([self._pass(view, cuts, rows) for view, cuts, rows in wanted])
+        whole = wanted[0][1]
+        announce([self._pass(view, cuts, rows, whole) for view, cuts, rows in wanted])
         while True:
-            passes = [self._pass(view, cuts, rows) for view, cuts, rows in wanted]
+            passes = [self._pass(view, cuts, rows, whole) for view, cuts, rows in wanted]
             if later and not n_missing(data.items, passes[:1]):
                 return  # nothing to share a pass with: each phase computes its own views
             n_looks = n_missing(data.items, passes)
@@ -201,9 +202,32 @@ class PhaseInputs:
         rows = self._data.train_rows[:N_PROBE]
         return collate([self._data.items.load(int(row)) for row in rows])
 
-    def _pass(self, view: View, cuts: tuple[BlockCount, ...], rows: np.ndarray) -> ViewPass:
+    def _pass(
+        self,
+        view: View,
+        cuts: tuple[BlockCount, ...],
+        rows: np.ndarray,
+        whole: tuple[BlockCount, ...],
+    ) -> ViewPass:
+        """What is wanted of a view; by the engine for the boundaries `whole` where that pays."""
         tables = [self._table(cut, view) for cut in cuts]
-        return ViewPass(view, lambda: self._engine(cuts), tables, rows)
+        if cuts == whole or not self._serves(whole, cuts, len(rows)):
+            return ViewPass(view, lambda: self._engine(cuts), tables, rows)
+        places = [whole.index(cut) for cut in cuts]
+        return ViewPass(view, lambda: SomeOutputs(self._engine(whole), places), tables, rows)
+
+    def _serves(
+        self, whole: tuple[BlockCount, ...], cuts: tuple[BlockCount, ...], n_rows: int
+    ) -> bool:
+        """Whether to run further up than `cuts` costs less than to build another engine.
+
+        Told by counts alone, so that a resumed run does the same.
+        """
+        if not set(cuts) <= set(whole):
+            return False
+        further = self._depth(cuts[0]) - self._depth(whole[0])
+        share = further / len(self._classifier.backbone.blocks)
+        return share * n_rows * self._engines.nominal_seconds < BUILD_SECONDS
 
     def _ordered(self, cuts: Iterable[BlockCount]) -> tuple[BlockCount, ...]:
         return tuple(sorted(set(cuts), key=self._depth))
