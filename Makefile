@@ -1,4 +1,5 @@
 # make demo   install, get photographs, train on them
+# make demo-text   the same with texts that people rated
 # make test   install, then every check and every test
 # make lint   the checks alone
 # make bench  install, then measure against the hand-written recipe; BENCH_ARGS=--quick: 5 minutes
@@ -15,7 +16,7 @@ BENCH_ARGS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev browser demo bench test lint clean
+.PHONY: help install install-dev browser demo demo-text bench test lint clean
 
 help:
 	@sed -n 's/^# \(make \)/\1/p' Makefile
@@ -79,6 +80,13 @@ demo: install
 	photos="$$($(BIN)/python examples/demo_photos.py)"
 	# Not quoted: the fallback set is named by several words.
 	$(BIN)/tl-app train $$photos
+	echo
+	echo "To use tl-app in this shell:  . $(VENV)/bin/activate"
+
+demo-text: install
+	@
+	table="$$($(BIN)/python examples/demo_texts.py)"
+	$(BIN)/tl-app train "$$table"
 	echo
 	echo "To use tl-app in this shell:  . $(VENV)/bin/activate"
 

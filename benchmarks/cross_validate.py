@@ -66,11 +66,10 @@ def run_fold(
     scratch: Path,
 ) -> Predictions:
     """Train on all but `held_out` (positions) and predict those."""
-    from tl_app.app.beginning import load_for
     from tl_app.app.finishing import predict_side
+    from tl_app.app.materials import load_material
     from tl_app.data.splitting import make_split
     from tl_app.features.extract import FrozenPart
-    from tl_app.features.pictures import FilePictures
     from tl_app.training.classifier import Classifier
     from tl_app.training.hardware import choose_hardware
     from tl_app.training.phase_inputs import TrainingData
@@ -91,11 +90,13 @@ def run_fold(
     )
     hardware = choose_hardware(config)
     strategy = hardware.build_strategy()
-    backbone = load_for(config, preprocessing.image_size_px, hardware, strategy, SilentReporter())
+    material = load_material(
+        "image", config, hardware, strategy, SilentReporter(), processing=preprocessing
+    )
     with strategy.scope():
-        classifier = Classifier(backbone, len(dataset.class_names), config)
+        classifier = Classifier(material.backbone, len(dataset.class_names), config)
     data = TrainingData(
-        items=FilePictures(Path(dataset.root), dataset.examples, preprocessing, store),
+        items=material.items(dataset, store),
         labels=dataset.labels,
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),
@@ -110,10 +111,10 @@ def run_fold(
     trainer.run()
     return predict_side(
         FrozenPart(classifier.probabilities()),
+        material,
         fold,
         split,
         "test",
-        preprocessing,
         SilentReporter(),
     )
 

@@ -1,6 +1,6 @@
 """Encoders of texts on human-rated snippets: frozen, fine-tuned, and words counted.
 
-    python -m benchmarks.texts [--ways tfidf frozen top whole] [--seeds 0 1 2]
+    python -m benchmarks.texts [--ways tfidf frozen top whole lora qlora] [--seeds 0 1 2]
 
 Positive against negative snippets (`examples/demo_texts.py`), groups whole: a fifth for testing, a
 tenth for validation, by seed. Each way trains on the same texts and is told against the frozen
@@ -38,6 +38,15 @@ if TYPE_CHECKING:
 
 TEST_FRACTION, VALIDATION_FRACTION = 0.2, 0.1
 HEAD = Phase(name="head", views=0)
+LORA = Phase(
+    name="lora",
+    unfreeze="all",
+    epochs=3,
+    learning_rate=5e-4,
+    schedule="linear",
+    lora_rank=8,
+    views=0,
+)
 WAYS: dict[str, tuple[Phase, ...]] = {
     "frozen": (HEAD,),
     "top": (HEAD, Phase(name="top", unfreeze=2, epochs=3, learning_rate=1e-4, views=0)),
@@ -54,6 +63,23 @@ WAYS: dict[str, tuple[Phase, ...]] = {
             views=0,
         ),
     ),
+    "gradual": (
+        HEAD,
+        Phase(name="top", unfreeze=1, epochs=1, learning_rate=1e-4, schedule="linear", views=0),
+        Phase(name="upper", unfreeze=3, epochs=1, learning_rate=1e-4, schedule="linear", views=0),
+        Phase(
+            name="whole",
+            unfreeze="all",
+            epochs=2,
+            learning_rate=5e-5,
+            layer_decay=0.8,
+            schedule="linear",
+            weight_decay=0.01,
+            views=0,
+        ),
+    ),
+    "lora": (HEAD, LORA),
+    "qlora": (HEAD, LORA.model_copy(update={"base_weights": "int8"})),
 }
 BASELINE = "tfidf"
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -125,6 +151,7 @@ def scan(table: Path, max_texts: int | None) -> Dataset[TextExample]:
         class_names=dataset.class_names,
         examples=tuple(kept),
         given_sides=dataset.given_sides,
+        modality=dataset.modality,
     )
 
 
@@ -156,29 +183,22 @@ def train(
     scratch: Path,
 ) -> Told:
     """Train as the app trains, and tell the test texts with the best weights."""
-    import keras
-
-    from tl_app.backbones.loading import load_encoder
-    from tl_app.features.texts import TokenizedTexts
-    from tl_app.inputs.wordpiece import WordPiece
+    from tl_app.app.finishing import predict_side
+    from tl_app.app.materials import load_material
+    from tl_app.features.extract import FrozenPart
     from tl_app.training.classifier import Classifier
     from tl_app.training.hardware import choose_hardware
     from tl_app.training.phase_inputs import TrainingData
     from tl_app.training.phases import PhaseTrainer
 
-    config = Config(phases=WAYS[way], seed=seed, engine="tensorflow")
+    config = Config(backbone=encoder_name, phases=WAYS[way], seed=seed)
     hardware = choose_hardware(config)
     strategy = hardware.build_strategy()
-    keras.utils.set_random_seed(seed)
+    material = load_material("text", config, hardware, strategy, SilentReporter())
     with strategy.scope():
-        encoder = load_encoder(encoder_name, reporter=SilentReporter())
-        classifier = Classifier(encoder.backbone, len(dataset.class_names), config)
-    items = TokenizedTexts(
-        [example.text for example in dataset.examples],
-        WordPiece(encoder.vocabulary, encoder.max_tokens),
-    )
+        classifier = Classifier(material.backbone, len(dataset.class_names), config)
     data = TrainingData(
-        items=items,
+        items=material.items(dataset, store),
         labels=dataset.labels,
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),
@@ -191,21 +211,9 @@ def train(
     )
     trainer.prepare()
     trainer.run()
-    test = split.indices("test")
-    return told_of(dataset, test, predict(classifier.probabilities(), items, test))
-
-
-def predict(model, items, rows: np.ndarray) -> np.ndarray:
-    """Classes of some texts, those of like length together."""
-    from tl_app.features.extract import FrozenPart
-    from tl_app.training.batches import stream
-
-    forward = FrozenPart(model)
-    order = rows[np.argsort(items.lengths[rows], kind="stable")]
-    batches = [order[i : i + 32] for i in range(0, len(order), 32)]
-    said = np.concatenate([forward(batch).argmax(axis=1) for batch in stream(items, batches)])
-    by_row = dict(zip(order.tolist(), said.tolist(), strict=True))
-    return np.array([by_row[row] for row in rows.tolist()])
+    forward = FrozenPart(classifier.probabilities())
+    told = predict_side(forward, material, dataset, split, "test", SilentReporter())
+    return told_of(dataset, split.indices("test"), told.y_pred)
 
 
 def told_of(dataset: Dataset[TextExample], rows: np.ndarray, said: np.ndarray) -> Told:

@@ -158,9 +158,7 @@ def test_a_library_that_fails_half_way_leaves_what_was_there(tmp_path):
     assert os.listdir(tmp_path) == ["model.keras"]
 
 
-@pytest.mark.parametrize(
-    "read", ["read_dataset", "read_split", "read_preprocessing", "read_config"]
-)
+@pytest.mark.parametrize("read", ["read_dataset", "read_split", "read_processing", "read_config"])
 @pytest.mark.parametrize("content", ["{}", "[]", '{"seed": "x", "sides": 3}', '{"no": 1}'])
 def test_records_that_are_something_else_are_damage(tmp_path, read, content):
     run = RunFolder.create(tmp_path, "run")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tl_app.config import Config
 from tl_app.config_loading import load_config
+from tl_app.data.source import Source
 from tl_app.errors import ConfigError
 from tl_app.libraries import loading
 from tl_app.progress import Reporter, SilentReporter
@@ -21,7 +22,7 @@ from tl_app.progress import Reporter, SilentReporter
 if TYPE_CHECKING:
     from tl_app.app import CacheInfo, ExportResult, TrainedRun
     from tl_app.features.store import TableInfo
-    from tl_app.records import Evaluation, Predictions, SetAside
+    from tl_app.records import Evaluation, Modality, Predictions, SetAside
 
 PathLike = str | os.PathLike[str]
 
@@ -34,20 +35,25 @@ def train(
     name: str | None = None,
     table: PathLike | None = None,
     data_dir: PathLike | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
     split_from: PathLike | None = None,
     reporter: Reporter | None = None,
     **settings: Any,
 ) -> TrainedRun:
-    """Train a classifier on the pictures of `source`, evaluate it, report and export it.
+    """Train a classifier on the pictures or texts of `source`, evaluate, report and export it.
 
     Args:
         source: a folder with one sub-folder a class, a folder with train/validation/test
-            parts, a folder beside a `table`, or `tfds:NAME`.
-        config: a ready Config, or a TOML or JSON file.
+            parts, a folder beside a `table`, or `tfds:NAME`; for texts a CSV, TSV, JSON lines or
+            Parquet file, or a folder of .txt files by class.
+        config: a ready Config, or a TOML or JSON file. What it leaves out is the default for
+            pictures or for texts (`default_settings`).
         output: gets `models/<run>/` and `reports/<run>/`.
         name: of the run; made from source, backbone and time when None.
         table: a CSV with the columns path, label and, where wanted, split and group.
         data_dir: where tensorflow-datasets keeps its sets.
+        text_column, label_column: of a table of texts; None guesses.
         split_from: a run whose assignment to training, validation and test is kept.
         reporter: gets messages and progress.
         **settings: top-level settings of Config (`backbone="resnet50"`, `seed=1`,
@@ -56,13 +62,19 @@ def train(
     Raises:
         TlAppError: one of its kinds; see `tl_app.errors`.
     """
-    return _verb("train")(
-        os.fspath(source),
-        config=_config(config, settings),
-        output=Path(output),
-        name=name,
+    verb = _verb("train")
+    where = _source(
+        source,
         table=_path(table),
         data_dir=_path(data_dir),
+        text_column=text_column,
+        label_column=label_column,
+    )
+    return verb(
+        where,
+        config=_config(config, settings, where.modality),
+        output=Path(output),
+        name=name,
         split_from=None if split_from is None else os.fspath(split_from),
         command="tl_app.train(...)",
         reporter=reporter or SilentReporter(),
@@ -83,15 +95,32 @@ def resume(
 
 def predict(
     model: PathLike,
-    paths: Sequence[PathLike],
+    paths: Sequence[PathLike] = (),
     *,
+    texts: Sequence[str] = (),
+    text_column: str | None = None,
     output: PathLike = ".",
     reporter: Reporter | None = None,
 ) -> tuple[Predictions, list[SetAside]]:
-    """Classify files, or all pictures below folders, with a run or an exported SavedModel."""
+    """Classify pictures or texts with a run or an exported SavedModel.
+
+    Args:
+        model: a run, or a SavedModel that `export_model` wrote.
+        paths: pictures and folders of them; for a model of texts .txt files, folders of them,
+            and tables.
+        texts: for a model of texts, to be told themselves.
+        text_column: of the tables; None guesses.
+        output: where runs are looked for by name.
+        reporter: gets messages and progress.
+
+    Returns:
+        One row a picture or text, and what had to be set aside.
+    """
     return _verb("predict")(
         os.fspath(model),
         [Path(path) for path in paths],
+        texts=texts,
+        text_column=text_column,
         output=Path(output),
         reporter=reporter or SilentReporter(),
     )
@@ -99,15 +128,19 @@ def predict(
 
 def evaluate(
     run: PathLike,
-    folder: PathLike | None = None,
+    source: PathLike | None = None,
     *,
+    text_column: str | None = None,
+    label_column: str | None = None,
     output: PathLike = ".",
     reporter: Reporter | None = None,
 ) -> Evaluation:
-    """Evaluate a run on its own test pictures, or on another labelled folder."""
-    return _verb("evaluate")(
+    """Evaluate a run on its own test side, or on another labelled folder or table."""
+    verb = _verb("evaluate")
+    columns = {"text_column": text_column, "label_column": label_column}
+    return verb(
         os.fspath(run),
-        None if folder is None else os.fspath(folder),
+        None if source is None else _source(source, **columns),
         output=Path(output),
         reporter=reporter or SilentReporter(),
     )
@@ -171,9 +204,15 @@ def _path(value: PathLike | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-def _config(config: Config | PathLike | None, settings: Mapping[str, Any]) -> Config:
+def _source(source: PathLike, **where: Any) -> Source:
+    return Source(os.fspath(source), **where)
+
+
+def _config(
+    config: Config | PathLike | None, settings: Mapping[str, Any], modality: Modality
+) -> Config:
     if not isinstance(config, Config):
-        return load_config(_path(config), values=settings)
+        return load_config(_path(config), values=settings, modality=modality)
     if not settings:
         return config
     unknown = [key for key in settings if key not in Config.model_fields]

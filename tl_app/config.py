@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tl_app.errors import ConfigError
+from tl_app.records import Modality
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
@@ -44,7 +45,7 @@ class Settings(BaseModel):
 
 
 class DataSettings(Settings):
-    """How pictures are read and split."""
+    """How pictures and texts are read and split; the first four are of pictures alone."""
 
     image_size_px: Annotated[int, Field(ge=32, le=2048)] | None = Field(
         None, description="Side of the square picture; None takes the backbone's own."
@@ -64,7 +65,7 @@ class DataSettings(Settings):
         False, description="Merge class folders that differ only by case or Unicode form."
     )
     validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
-        0.1, description="Share of the pictures that chooses among checkpoints."
+        0.1, description="Share of the examples that chooses among checkpoints."
     )
     test_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
         0.1, description="0 trains without a test part (the same as --no-test)."
@@ -141,7 +142,7 @@ class Phase(Settings):
         description="lbfgs solves a linear head to its optimum; auto takes it where it applies.",
     )
     epochs: Annotated[int, Field(ge=1)] = Field(
-        10, description="Passes over the training pictures, at most."
+        10, description="Passes over the training examples, at most."
     )
     learning_rate: Positive = Field(1e-3, description="The highest of the schedule (adamw).")
     schedule: Literal["cosine", "linear", "constant"] = Field(
@@ -153,6 +154,22 @@ class Phase(Settings):
     )
     weight_decay: NonNegative = Field(
         0.0, description="Decoupled decay of the trained weights (adamw)."
+    )
+    lora_rank: Annotated[int, Field(ge=0, le=256)] = Field(
+        0,
+        description="LoRA: the unfrozen blocks train updates of this rank in place of their own "
+        "weights; 0 is off.",
+    )
+    lora_alpha: Positive | None = Field(
+        None, description="LoRA: strength of the updates; None takes the rank."
+    )
+    base_weights: Literal["float32", "int8", "int4"] = Field(
+        "float32", description="QLoRA: number type of the weights that LoRA leaves as they are."
+    )
+    recompute: bool = Field(
+        False,
+        description="Gradient checkpointing: compute a block's activations again on the way back; "
+        "much less memory for some more time (encoders of texts).",
     )
     l1: NonNegative = Field(0.0, description="Penalty on the head's weights.")
     l2: NonNegative | Literal["auto"] = Field(
@@ -183,6 +200,17 @@ class Phase(Settings):
         "the plain one; 0 draws new ones every epoch through the whole network.",
     )
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _updates_fit(self) -> Phase:
+        if self.lora_rank and self.unfreeze == 0:
+            raise ValueError("lora_rank updates unfrozen blocks; allowed: unfreeze 1 or more")
+        if self.base_weights != "float32" and not self.lora_rank:
+            raise ValueError(
+                f"base_weights {self.base_weights} cannot be trained by themselves; allowed: with "
+                "lora_rank 1 or more"
+            )
+        return self
 
     @model_validator(mode="after")
     def _solver_fits(self) -> Phase:
@@ -240,6 +268,37 @@ def default_phases() -> tuple[Phase, ...]:
     )
 
 
+def default_text_phases() -> tuple[Phase, ...]:
+    """Head to its optimum, then the whole encoder at a low rate, its lower layers less.
+
+    Chosen by the validation texts of human-rated snippets (`benchmarks/texts.py`).
+    """
+    return (
+        Phase(name="head", views=0),
+        Phase(
+            name="fine_tune",
+            unfreeze="all",
+            epochs=3,
+            learning_rate=5e-5,
+            schedule="linear",
+            layer_decay=0.8,
+            weight_decay=0.01,
+            views=0,
+        ),
+    )
+
+
+def default_settings(modality: Modality) -> dict[str, Any]:
+    """What pictures and texts are trained with where nothing else is said, as plain values."""
+    if modality == "image":
+        return {"backbone": "efficientnet_lite0", "phases": _plain(default_phases())}
+    return {"backbone": "minilm-l6", "phases": _plain(default_text_phases())}
+
+
+def _plain(phases: Iterable[Phase]) -> list[dict[str, Any]]:
+    return [phase.model_dump(mode="json") for phase in phases]
+
+
 class Config(Settings):
     """Everything that decides what a run does."""
 
@@ -251,7 +310,7 @@ class Config(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
         0, description="Of the split and of all chance in training."
     )
-    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="Pictures in a training step.")
+    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="Examples in a training step.")
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "auto", description="Number type that the network computes in; auto fits the device."
     )

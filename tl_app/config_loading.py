@@ -6,6 +6,7 @@ The defaults come first, then a TOML or JSON file, then `--set path=value`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +18,50 @@ from tl_app.config import (
     DataSettings,
     Phase,
     Settings,
-    default_phases,
+    default_settings,
 )
 from tl_app.config_text import parse_value, read_settings
 from tl_app.errors import ConfigError, did_you_mean
+from tl_app.records import Modality
 
 
 def load_config(
     path: Path | None = None,
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
+    *,
+    modality: Modality = "image",
 ) -> Config:
     """Defaults, then the file, then `values`, then `key.path=value` overrides.
+
+    Args:
+        path: a TOML or JSON file.
+        overrides: as `--set` takes them.
+        values: by dotted keys, or nested.
+        modality: whose defaults are taken.
 
     Raises:
         ConfigError: with every problem found, and a suggestion for each misspelt name.
     """
     problems: list[str] = []
+    defaults = default_settings(modality)
     merged: dict[str, Any] = {}
     if path is not None:
         merged = read_settings(path)
     for key, value in (values or {}).items():
-        _merge(merged, key.split("."), value)
+        _merge(merged, key.split("."), value, defaults)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
             problems.append(f"--set {override}: expected KEY=VALUE, such as seed=1")
             continue
         try:
-            _assign(merged, key.strip().split("."), parse_value(text))
+            _assign(merged, key.strip().split("."), parse_value(text), defaults)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             problems.append(f"--set {override}: {error.args[0]}")
-    _complete_phases(merged)
+    _complete_phases(merged, defaults["phases"])
     try:
-        config = Config.model_validate(merged)
+        config = Config.model_validate({**defaults, **merged})
     except ValidationError as error:
         problems.extend(_describe(problem) for problem in error.errors())
     if problems:
@@ -60,21 +71,23 @@ def load_config(
     return config
 
 
-def _merge(target: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+def _merge(
+    target: dict[str, Any], keys: Sequence[str], value: Any, defaults: Mapping[str, Any]
+) -> None:
     """`_assign`, where a group of settings changes those that it names and no others."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            _merge(target, [*keys, key], inner)
+            _merge(target, [*keys, key], inner, defaults)
     else:
-        _assign(target, keys, value)
+        _assign(target, keys, value, defaults)
 
 
-def _complete_phases(values: dict[str, Any]) -> None:
+def _complete_phases(values: dict[str, Any], default_phases: Sequence[Mapping[str, Any]]) -> None:
     """A phase with the name of a default one takes from it what is not said."""
     phases = values.get("phases")
     if not isinstance(phases, list):
         return
-    defaults = {phase.name: phase.model_dump(mode="json") for phase in default_phases()}
+    defaults = {phase["name"]: phase for phase in default_phases}
     for i, phase in enumerate(phases):
         base = defaults.get(str(phase.get("name"))) if isinstance(phase, dict) else None
         if base is not None:
@@ -84,7 +97,9 @@ def _complete_phases(values: dict[str, Any]) -> None:
             phases[i] = {**base, **phase, "augmentation": augmentation}
 
 
-def _assign(target: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+def _assign(
+    target: dict[str, Any], keys: Sequence[str], value: Any, defaults: Mapping[str, Any]
+) -> None:
     """Set a nested value; lists (phases) are counted from 0 and can grow by one."""
     node: Any = target
     for depth, key in enumerate(keys):
@@ -108,11 +123,8 @@ def _assign(target: dict[str, Any], keys: Sequence[str], value: Any) -> None:
             node[key] = value
         else:
             if key not in node:
-                node[key] = (
-                    [phase.model_dump(mode="json") for phase in default_phases()]
-                    if key == "phases" and depth == 0
-                    else {}
-                )
+                is_phases = key == "phases" and depth == 0
+                node[key] = deepcopy(defaults["phases"]) if is_phases else {}
             elif isinstance(node[key], tuple):
                 node[key] = list(node[key])
             node = node[key]

@@ -410,6 +410,7 @@ class Evaluation:
         n_examples: rows evaluated.
         side: which side was evaluated.
         notes: sentences that a reader should know before trusting a figure.
+        modality: of what was evaluated.
     """
 
     headline: Mapping[str, Interval]
@@ -419,6 +420,7 @@ class Evaluation:
     n_examples: int
     side: Side = "test"
     notes: tuple[str, ...] = field(default=())
+    modality: Modality = "image"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -427,6 +429,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         return {
             "side": self.side,
+            "modality": self.modality,
             "n_examples": self.n_examples,
             "headline": {name: value.to_dict() for name, value in self.headline.items()},
             "baseline": dict(self.baseline),
@@ -445,4 +448,5 @@ class Evaluation:
             n_examples=values["n_examples"],
             side=values["side"],
             notes=tuple(values["notes"]),
+            modality=values.get("modality", "image"),
         )

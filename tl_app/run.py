@@ -20,7 +20,15 @@ import numpy as np
 
 from tl_app.config import Config
 from tl_app.errors import ConfigError, RunError
-from tl_app.records import Dataset, Evaluation, Predictions, Preprocessing, Side, Split
+from tl_app.records import (
+    AnyProcessing,
+    Dataset,
+    Evaluation,
+    Predictions,
+    Side,
+    Split,
+    processing_from_dict,
+)
 from tl_app.storage import damaged, read_arrays, read_json, storage_errors, write_arrays, write_json
 
 T = TypeVar("T")
@@ -86,6 +94,11 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def telling_file(self) -> Path:
+        """Of texts that were told wrongly: which words told the most."""
+        return self.path / "telling.json"
+
+    @property
     def cost_file(self) -> Path:
         """Measured latency, sizes and memory."""
         return self.path / "cost.json"
@@ -115,6 +128,10 @@ class RunFolder:
     @property
     def report(self) -> Path:
         return self.output / "reports" / self.name / "index.html"
+
+    def adapter_file(self, phase: str) -> Path:
+        """The low-rank updates of a phase that trained some, and the head, on their own."""
+        return self.path / "adapters" / f"{phase}.safetensors"
 
     def predictions_file(self, side: Side) -> Path:
         return self.path / "predictions" / f"{side}.npz"
@@ -244,21 +261,24 @@ class RunFolder:
         current = self.read_info() if self.info_file.exists() else {"format": RUN_FORMAT}
         write_json(self.info_file, {**current, **values})
 
-    def write_dataset(self, dataset: Dataset, preprocessing: Preprocessing) -> None:
+    def write_dataset(self, dataset: Dataset[Any], processing: AnyProcessing) -> None:
         write_json(
             self.dataset_file,
-            {**dataset.to_dict(), "preprocessing": preprocessing.to_dict()},
+            {**dataset.to_dict(), "preprocessing": processing.to_dict()},
         )
 
     def read_config(self) -> Config:
         return _record(self.config_file, Config.model_validate)
 
-    def read_dataset(self) -> Dataset:
+    def read_dataset(self) -> Dataset[Any]:
         return _record(self.dataset_file, Dataset.from_dict)
 
-    def read_preprocessing(self) -> Preprocessing:
+    def read_processing(self) -> AnyProcessing:
         return _record(
-            self.dataset_file, lambda values: Preprocessing.from_dict(values["preprocessing"])
+            self.dataset_file,
+            lambda values: processing_from_dict(
+                values.get("modality", "image"), values["preprocessing"]
+            ),
         )
 
     def read_split(self) -> Split:

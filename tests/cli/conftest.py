@@ -60,6 +60,7 @@ class FakeApp(ModuleType):
             seconds={"read": 1.0, "train": 70.0},
             evaluation=self.evaluation,
             set_aside=(SetAside("x.jpg", "It is empty.", "empty"),),
+            modality="image",
         )
 
     def train(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
@@ -86,11 +87,16 @@ class FakeApp(ModuleType):
         self._note("export", args, kwargs)
         return SimpleNamespace(version_folder=args[1] / "1", largest_difference=2e-7, n_examples=20)
 
+    def get_backbone(self, *args: Any, **kwargs: Any) -> Path:
+        self._note("get_backbone", args, kwargs)
+        return Path("kept/w.whl")
+
     def backbones(self) -> list[dict[str, Any]]:
         self._note("backbones", (), {})
         return [
             {
                 "name": self.backbone_name,
+                "modality": "image",
                 "image_size_px": 64,
                 "n_parameters": 3_400_000,
                 "licence": "MIT",

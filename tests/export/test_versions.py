@@ -94,6 +94,11 @@ def test_remains_of_a_killed_export_are_removed_but_not_a_living_one(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2"]
 
 
+def pixels_of(size: int):
+    random = np.random.default_rng(0)
+    return lambda n: random.uniform(0, 255, (n, size, size, 3)).astype(np.float32)
+
+
 def test_latency_is_the_median_after_a_warm_up():
     calls = []
 
@@ -105,7 +110,7 @@ def test_latency_is_the_median_after_a_warm_up():
         time.sleep(0.2 if first else 0.002 * len(pixels))
         return pixels[:, 0, 0, 0]
 
-    result = measure_latency(model, 8, (1, 8), repeats=5)
+    result = measure_latency(model, pixels_of(8), (1, 8), repeats=5)
     assert list(result) == ["1", "8"]
     assert calls == [(1, 8, 8, 3)] * 6 + [(8, 8, 8, 3)] * 6
     assert 2 <= result["1"] < 50
@@ -118,6 +123,6 @@ def test_a_slow_model_is_measured_within_the_budget():
         return pixels
 
     before = time.perf_counter()
-    result = measure_latency(slow, 4, (1, 2), repeats=100, budget_seconds=0.5)
+    result = measure_latency(slow, pixels_of(4), (1, 2), repeats=100, budget_seconds=0.5)
     assert time.perf_counter() - before < 1.5
     assert all(90 < value < 400 for value in result.values())

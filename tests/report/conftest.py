@@ -115,7 +115,7 @@ def build_contents(
         "dataset": Dataset("/data/stamps", "data/stamps", tuple(class_names), examples,
                            tuple(set_aside)),
         "split": Split(tuple(sides), tuple(range(len(labels))), {}, 0),
-        "preprocessing": Preprocessing(224, "squash", (0, 65535), 100_000_000),
+        "processing": Preprocessing(224, "squash", (0, 65535), 100_000_000),
         "evaluation": evaluate(predictions, class_shares=shares),
         "predictions": predictions,
         "history": history,

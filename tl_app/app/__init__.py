@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tl_app.app.caching import CacheInfo, cache_info, cache_prune
-    from tl_app.app.listing import backbones
+    from tl_app.app.listing import backbones, get_backbone
     from tl_app.app.training import TrainedRun, resume, train
     from tl_app.app.verbs import evaluate, export, predict, report
     from tl_app.export.publish import ExportResult
@@ -21,6 +21,7 @@ _HOMES = {
     "ExportResult": "tl_app.export.publish",
     "TrainedRun": "tl_app.app.training",
     "backbones": "tl_app.app.listing",
+    "get_backbone": "tl_app.app.listing",
     "cache_info": "tl_app.app.caching",
     "cache_prune": "tl_app.app.caching",
     "evaluate": "tl_app.app.verbs",
@@ -40,6 +41,7 @@ __all__ = [
     "cache_prune",
     "evaluate",
     "export",
+    "get_backbone",
     "predict",
     "report",
     "resume",

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from tl_app.data.unlabelled import FoundTexts, find_texts
 from tl_app.data.walk import Found, walk
-from tl_app.errors import DataError, RunError
+from tl_app.errors import ConfigError, DataError, RunError
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.versions import find_version
 from tl_app.progress import Reporter, SilentReporter
-from tl_app.records import Evaluation, Predictions, SetAside
+from tl_app.records import Evaluation, Modality, Predictions, SetAside
 from tl_app.run import RunFolder
 
 
@@ -26,7 +29,8 @@ class TrainedRun:
         report: the HTML file.
         saved_model: the newest version folder.
         seconds: wall clock by stage.
-        set_aside: files that were not used.
+        set_aside: files or texts that were not used.
+        modality: of what it classifies.
     """
 
     folder: RunFolder
@@ -35,17 +39,24 @@ class TrainedRun:
     saved_model: Path
     seconds: dict[str, float]
     set_aside: tuple[SetAside, ...] = ()
+    modality: Modality = "image"
 
     def predict(
-        self, paths: Sequence[str | os.PathLike[str]], *, reporter: Reporter | None = None
+        self,
+        paths: Sequence[str | os.PathLike[str]] = (),
+        *,
+        texts: Sequence[str] = (),
+        text_column: str | None = None,
+        reporter: Reporter | None = None,
     ) -> tuple[Predictions, list[SetAside]]:
-        """Classify files, or all pictures below folders."""
-        classifier = SavedModelClassifier(self.saved_model)
-        found, left_out = pictures_of([Path(path) for path in paths])
-        predictions, unusable = classifier.predict_files(
-            found, reporter=reporter or SilentReporter()
+        """As `tl_app.predict`, with this run."""
+        return tell(
+            SavedModelClassifier(self.saved_model),
+            [Path(path) for path in paths],
+            texts=texts,
+            text_column=text_column,
+            reporter=reporter or SilentReporter(),
         )
-        return predictions, [*left_out, *unusable]
 
 
 def finished_run(folder: RunFolder) -> TrainedRun:
@@ -70,6 +81,52 @@ def finished_run(folder: RunFolder) -> TrainedRun:
         saved_model=find_version(folder.saved_model),
         seconds=info["seconds"],
         set_aside=dataset.set_aside,
+        modality=dataset.modality,
+    )
+
+
+def tell(
+    classifier: SavedModelClassifier,
+    paths: Sequence[Path],
+    *,
+    texts: Sequence[str] = (),
+    text_column: str | None = None,
+    reporter: Reporter,
+) -> tuple[Predictions, list[SetAside]]:
+    """What a model says of pictures, or of texts; `verbs.predict` says what is taken.
+
+    Raises:
+        DataError: a path does not exist, or there is nothing to tell.
+        ConfigError: texts are given to a model for pictures, or nothing at all.
+    """
+    if not paths and not texts:
+        raise ConfigError(
+            "There is nothing to predict.",
+            allowed="paths, or texts for a model of texts",
+            next_step="tl-app predict --help",
+        )
+    if classifier.modality == "text":
+        found = find_texts(paths, text_column=text_column) if paths else FoundTexts()
+        for text in texts:
+            found.add(text, text)
+        return _told(classifier, found, reporter), found.set_aside
+    if texts or text_column is not None:
+        raise ConfigError(
+            "This model was trained on pictures, and cannot be asked about texts.",
+            received="--text" if texts else f"--text-column {text_column}",
+            allowed="picture files, and folders that hold some",
+        )
+    files, left_out = pictures_of(paths)
+    predictions, unusable = classifier.predict_files(files, reporter=reporter)
+    return predictions, [*left_out, *unusable]
+
+
+def _told(classifier: SavedModelClassifier, found: FoundTexts, reporter: Reporter) -> Predictions:
+    return Predictions(
+        paths=tuple(found.names),
+        y_true=np.full(len(found.names), -1, dtype=np.int64),
+        probabilities=classifier.predict_texts(found.texts, reporter=reporter),
+        class_names=classifier.class_names,
     )
 
 

@@ -9,39 +9,37 @@ import resource
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tl_app.app.materials import Material
 from tl_app.app.reporting import write_report
 from tl_app.app.stages import StageClock
-from tl_app.backbones.blocks import Backbone
-from tl_app.backbones.loading import load_backbone
 from tl_app.config import Config
+from tl_app.data.listing import counted
+from tl_app.data.wording import WORDINGS, Wording
 from tl_app.engines.fold import fold_batch_normalization
 from tl_app.evaluation.scoring import evaluate
 from tl_app.export.latency import measure_latency
-from tl_app.export.parity import PictureEvidence, exact_float32
+from tl_app.export.parity import exact_float32
 from tl_app.export.publish import export_model
-from tl_app.export.served_input import served_pictures
 from tl_app.export.versions import find_version
 from tl_app.features.extract import FrozenPart
-from tl_app.features.pictures import FilePictures
+from tl_app.features.items import Items
 from tl_app.features.store import FeatureStore
-from tl_app.inputs.pictures import iterate_pictures
 from tl_app.progress import Reporter
 from tl_app.records import (
     SIDES,
+    AnyExample,
     Dataset,
-    Example,
     Predictions,
-    Preprocessing,
     Side,
     Split,
 )
+from tl_app.report.result_sections import worst_rows
 from tl_app.run import RunFolder
 from tl_app.storage import build_file, write_json
 from tl_app.training.classifier import Classifier, dtype_policy, load_model
@@ -52,12 +50,12 @@ from tl_app.training.phases import PhaseTrainer
 from tl_app.training.trackers import build_trackers
 
 PREDICTION_BATCH = 32
-"""Pictures a batch in the final predictions; the export's parity check uses the same."""
+"""Examples a batch in the final predictions; the export's parity check uses the same."""
 
 
 def train_phases(
     folder: RunFolder,
-    backbone: Backbone,
+    material: Material,
     strategy: tf.distribute.Strategy,
     store: FeatureStore,
     clock: StageClock,
@@ -68,12 +66,11 @@ def train_phases(
         return
     config = folder.read_config()
     dataset, split = folder.read_dataset(), folder.read_split()
-    preprocessing = folder.read_preprocessing()
     hardware = Hardware.from_dict(Decisions(folder).read()["hardware"])
     keras.utils.set_random_seed(config.seed)
     with strategy.scope(), dtype_policy(hardware.precision):
-        classifier = Classifier(backbone, len(dataset.class_names), config)
-    data = _training_data(dataset, split, preprocessing, store)
+        classifier = Classifier(material.backbone, len(dataset.class_names), config)
+    data = _training_data(dataset, split, material.items(dataset, store))
     trackers = build_trackers(config, folder)
     trainer = PhaseTrainer(
         classifier, data, config, hardware, strategy, folder, store, trackers, reporter
@@ -90,14 +87,14 @@ def train_phases(
     with clock.stage("predict"):
         _predict_training_side(trainer, folder, dataset, split)
     with clock.stage("save"):
-        final = _final_model(classifier, config, preprocessing, hardware, reporter)
+        final = _final_model(classifier, config, material, hardware, reporter)
         build_file(folder.keras_model, final.save)
 
 
 def _predict_training_side(
-    trainer: PhaseTrainer, folder: RunFolder, dataset: Dataset, split: Split
+    trainer: PhaseTrainer, folder: RunFolder, dataset: Dataset[Any], split: Split
 ) -> None:
-    """Nine tenths of the pictures need not be read again; the other sides are, from the files."""
+    """Nine tenths need not be read again; the other sides are, from the original examples."""
     probabilities = trainer.predict_training_side()
     if probabilities is None:
         return
@@ -106,7 +103,7 @@ def _predict_training_side(
 
 
 def _predictions(
-    dataset: Dataset, examples: Sequence[Example], probabilities: np.ndarray
+    dataset: Dataset[Any], examples: Sequence[AnyExample], probabilities: np.ndarray
 ) -> Predictions:
     return Predictions(
         paths=tuple(example.path for example in examples),
@@ -116,11 +113,9 @@ def _predictions(
     )
 
 
-def _training_data(
-    dataset: Dataset, split: Split, preprocessing: Preprocessing, store: FeatureStore
-) -> TrainingData:
+def _training_data(dataset: Dataset[Any], split: Split, items: Items) -> TrainingData:
     return TrainingData(
-        items=FilePictures(Path(dataset.root), dataset.examples, preprocessing, store),
+        items=items,
         labels=dataset.labels,
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),
@@ -132,27 +127,23 @@ def _training_data(
 def _final_model(
     classifier: Classifier,
     config: Config,
-    preprocessing: Preprocessing,
+    material: Material,
     hardware: Hardware,
     reporter: Reporter,
 ) -> keras.Model:
     """The classifier in float32 on one device, with the same weights."""
     if hardware.precision == "float32" and len(hardware.devices) == 1:
         return classifier.probabilities()
-    backbone = load_backbone(
-        config.backbone,
-        image_size_px=preprocessing.image_size_px,
-        weights=config.weights,
-        reporter=reporter,
-    )
-    final = Classifier(backbone, classifier.head.output.shape[-1], config)
+    final = Classifier(material.load_again(reporter), classifier.head.output.shape[-1], config)
     final.set_weights(classifier.get_weights())
     return final.probabilities()
 
 
-def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter) -> None:
+def evaluate_and_export(
+    folder: RunFolder, material: Material, clock: StageClock, reporter: Reporter
+) -> None:
     dataset, split = folder.read_dataset(), folder.read_split()
-    preprocessing = folder.read_preprocessing()
+    wording = WORDINGS[dataset.modality]
     model = load_model(folder.keras_model)
     # The record is what the trained model says itself; the export is held to it.
     forward = FrozenPart(model)
@@ -160,17 +151,29 @@ def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter
         for side in SIDES:
             if len(split.indices(side)) and not folder.predictions_file(side).exists():
                 folder.write_predictions(
-                    side, predict_side(forward, dataset, split, side, preprocessing, reporter)
+                    side, predict_side(forward, material, dataset, split, side, reporter)
                 )
+    side = evaluated_side(split)
+    with clock.stage("explain"):
+        predictions = folder.read_predictions(side)
+        telling = material.explain(dataset, predictions, worst_rows(predictions), forward, reporter)
+        if telling:
+            write_json(
+                folder.telling_file,
+                {path: [word.to_dict() for word in words] for path, words in telling.items()},
+            )
     with clock.stage("evaluate"):
-        side = evaluated_side(split)
         counts = np.bincount(
             dataset.labels[split.indices("train")], minlength=len(dataset.class_names)
         )
         evaluation = evaluate(
-            folder.read_predictions(side), class_shares=counts / counts.sum(), side=side
+            folder.read_predictions(side),
+            class_shares=counts / counts.sum(),
+            side=side,
+            modality=dataset.modality,
         )
-        evaluation = replace(evaluation, notes=(*evaluation.notes, *_group_notes(split, side)))
+        notes = _group_notes(split, side, wording)
+        evaluation = replace(evaluation, notes=(*evaluation.notes, *notes))
         write_json(folder.evaluation_file, {"evaluation": evaluation.to_dict()})
     # The same function in fewer operations, a third faster; the export's check will tell.
     served = fold_batch_normalization(model)
@@ -179,44 +182,33 @@ def evaluate_and_export(folder: RunFolder, clock: StageClock, reporter: Reporter
         shutil.rmtree(folder.saved_model, ignore_errors=True)  # half of an earlier try
         result = export_model(
             served,
-            served_pictures(preprocessing),
+            material.served(),
             dataset.class_names,
             folder.saved_model,
-            evidence=evidence_of(dataset, indices, preprocessing),
+            evidence=material.evidence(dataset, indices),
             recorded=folder.read_predictions(side),
             reporter=reporter,
         )
         reporter.message(
-            f"Exported; read back, it gives the same probabilities for {result.n_examples:,} "
-            f"pictures (largest difference {result.largest_difference:.1g})"
+            "Exported; read back, it gives the same probabilities for "
+            f"{counted(result.n_examples, wording.noun)} "
+            f"(largest difference {result.largest_difference:.1g})"
         )
     with clock.stage("measure"):
-        write_json(folder.cost_file, _measure_cost(folder, model, served, preprocessing, reporter))
+        write_json(folder.cost_file, _measure_cost(folder, model, served, material, reporter))
     with clock.stage("report"):
         write_report(folder)
 
 
-def evidence_of(
-    dataset: Dataset, indices: Sequence[int] | np.ndarray, preprocessing: Preprocessing
-) -> PictureEvidence:
-    """The files that an export of the run is checked with."""
-    examples = [dataset.examples[i] for i in indices]
-    return PictureEvidence(
-        files=[Path(dataset.root) / example.path for example in examples],
-        max_pixels=preprocessing.max_pixels,
-        file_hashes=[example.file_hash for example in examples],
-    )
-
-
-def _group_notes(split: Split, side: Side) -> list[str]:
-    """What a reader must know where the evaluated pictures are not independent."""
+def _group_notes(split: Split, side: Side, wording: Wording) -> list[str]:
+    """What a reader must know where the evaluated examples are not independent."""
     indices = split.indices(side)
     n_groups = len({split.groups[i] for i in indices})
     if n_groups == len(indices):
         return []
     return [
-        f"The {len(indices):,} pictures belong to {n_groups:,} groups (the same pixels, or the "
-        "same patient, burst or product). The intervals take every picture for itself, so the true "
+        f"The {counted(len(indices), wording.noun)} belong to {n_groups:,} groups "
+        f"({wording.grouped}). The intervals take every {wording.noun} for itself, so the true "
         "doubt is larger."
     ]
 
@@ -228,43 +220,44 @@ def evaluated_side(split: Split) -> Side:
 
 def predict_side(
     forward: FrozenPart,
-    dataset: Dataset,
+    material: Material,
+    dataset: Dataset[Any],
     split: Split,
     side: Side,
-    preprocessing: Preprocessing,
     reporter: Reporter,
 ) -> Predictions:
-    """Probabilities of one side, from the original files."""
-    examples = [dataset.examples[i] for i in split.indices(side)]
-    files = [Path(dataset.root) / example.path for example in examples]
-    hashes = [example.file_hash for example in examples]
-    rows = []
+    """Probabilities of one side, from the original files or texts."""
+    rows = split.indices(side)
+    probabilities = np.zeros((len(rows), len(dataset.class_names)), np.float32)
+    unit = WORDINGS[dataset.modality].unit
     # TF32 on a GPU would differ from the export's check by more than its tolerance.
     with (
         exact_float32(),
-        reporter.bar(f"Predicting the {side} side", len(files), "images") as bar,
+        reporter.bar(f"Predicting the {side} side", len(rows), unit) as bar,
     ):
-        for batch in iterate_pictures(files, preprocessing, PREDICTION_BATCH, file_hashes=hashes):
-            rows.append(forward(batch))
-            bar.advance(len(rows[-1]))
-    return _predictions(dataset, examples, np.concatenate(rows).astype(np.float32))
+        for positions, batch in material.batches(dataset, rows, PREDICTION_BATCH):
+            probabilities[positions] = forward(batch)
+            bar.advance(len(positions))
+    return _predictions(dataset, [dataset.examples[row] for row in rows], probabilities)
 
 
 def _measure_cost(
     folder: RunFolder,
     model: keras.Model,
     served: keras.Model,
-    preprocessing: Preprocessing,
+    material: Material,
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Latency, sizes and memory, as the report shows them."""
     decisions = Decisions(folder).read()
+    is_text = material.backbone.spec.modality == "text"
     exported = find_version(folder.saved_model)
     forward = FrozenPart(served)
     return {
         "latency_ms": measure_latency(
-            lambda x: forward(tf.constant(x)), preprocessing.image_size_px, reporter=reporter
+            lambda x: forward(tf.constant(x)), material.sample, reporter=reporter
         ),
+        "latency_of": f"{material.sample(1).shape[1]} tokens" if is_text else None,
         "n_parameters": int(model.count_params()),
         "n_trainable_parameters": decisions.get("trainable", {}).get("n_parameters"),
         "model_bytes": folder.keras_model.stat().st_size,

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tl_app.errors import UnusablePicture
 from tl_app.evaluation.learning import fit_verdict
+from tl_app.explain.occlusion import TellingWord
 from tl_app.inputs.files import read_encoded
 from tl_app.inputs.pictures import traced_preprocess
 from tl_app.records import EpochRecord, Preprocessing
@@ -33,13 +34,14 @@ def write_report(folder: RunFolder) -> Path:
     history = [EpochRecord.from_dict(record) for record in read_json(folder.history_file)]
     dataset = folder.read_dataset()
     info = folder.read_info()
+    processing = folder.read_processing()
     html = render_report(
         ReportContents(
             run_name=folder.name,
             config=read_json(folder.config_file),
             dataset=dataset,
             split=folder.read_split(),
-            preprocessing=folder.read_preprocessing(),
+            processing=processing,
             evaluation=evaluation,
             predictions=folder.read_predictions(evaluation.side),
             history=history,
@@ -49,11 +51,24 @@ def write_report(folder: RunFolder) -> Path:
             decisions=Decisions(folder).read(),
             command=info["command"],
             seconds=info["seconds"],
-            thumbnail=Thumbnails(Path(dataset.root), folder.read_preprocessing()),
+            thumbnail=Thumbnails(Path(dataset.root), processing)
+            if isinstance(processing, Preprocessing)
+            else lambda path: None,
+            telling=read_telling(folder),
         )
     )
     write_atomic(folder.report, lambda file: file.write(html.encode("utf-8", "replace")))
     return folder.report
+
+
+def read_telling(folder: RunFolder) -> dict[str, tuple[TellingWord, ...]]:
+    """Path -> its telling words; empty where the run recorded none."""
+    if not folder.telling_file.exists():
+        return {}
+    return {
+        path: tuple(TellingWord.from_dict(word) for word in words)
+        for path, words in read_json(folder.telling_file).items()
+    }
 
 
 class Thumbnails:

@@ -1,4 +1,4 @@
-"""`train` and `resume`: from a folder to a finished run.
+"""`train` and `resume`: from pictures or texts to a finished run.
 
 Everything that decides the outcome is on disk before the first step, so that a fresh run and
 a resumed one go through the same code from there on.
@@ -12,30 +12,19 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tl_app.app.beginning import (
-    check_sides,
-    load_for,
-    say_hardware,
-    say_split,
-    write_beginning,
-)
+from tl_app.app.beginning import check_sides, say_hardware, say_split, write_beginning
 from tl_app.app.finished import TrainedRun, finished_run
 from tl_app.app.finishing import evaluate_and_export, train_phases
+from tl_app.app.materials import Material, load_material, require_modality
 from tl_app.app.stages import StageClock
-from tl_app.backbones.blocks import Backbone, count_blocks
-from tl_app.backbones.loading import default_image_size_px
-from tl_app.backbones.registry import HUB_PREFIX, get_spec
+from tl_app.backbones.blocks import count_blocks
+from tl_app.backbones.registry import HUB_PREFIX, find_spec
 from tl_app.config import Config
-from tl_app.data.scan import scan
+from tl_app.data.source import Source
 from tl_app.data.splitting import make_split
 from tl_app.errors import Interrupted, RunError, StorageError, TlAppError
-from tl_app.features.inspecting import Inspector, scan_preprocessing
 from tl_app.features.store import GB, FeatureStore
-from tl_app.inputs.window import describe_window, resolve_window
 from tl_app.progress import Reporter
-from tl_app.records import (
-    Preprocessing,
-)
 from tl_app.run import RunFolder, default_run_name
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware, choose_hardware, require_devices
@@ -45,13 +34,11 @@ from tl_app.training.trackers import require_trackers
 
 
 def train(
-    source: str,
+    source: Source,
     *,
     config: Config,
     output: Path,
     name: str | None = None,
-    table: Path | None = None,
-    data_dir: Path | None = None,
     split_from: str | None = None,
     command: str = "",
     reporter: Reporter,
@@ -59,12 +46,10 @@ def train(
     """Read, split, train, evaluate, export and report.
 
     Args:
-        source: a folder, a CSV, or `tfds:NAME`.
+        source: pictures or texts.
         config: all settings.
         output: gets `models/` and `reports/`.
         name: of the run; None makes one out of source, backbone and time.
-        table: a CSV that lists the pictures below `source`.
-        data_dir: of tensorflow-datasets.
         split_from: a run whose assignment to sides is kept.
         command: how to do it again, for the report.
         reporter: gets messages and progress.
@@ -74,41 +59,27 @@ def train(
             with how to resume.
     """
     clock = StageClock()
-    if config.weights is not None:
-        # A resumed run may be started from another folder.
-        config = config.model_copy(update={"weights": os.path.abspath(config.weights)})
-    hub_path = config.backbone.removeprefix(HUB_PREFIX)
-    if hub_path != config.backbone and os.path.exists(hub_path):
-        backbone_name = HUB_PREFIX + os.path.abspath(hub_path)
-        config = config.model_copy(update={"backbone": backbone_name})
-    spec = get_spec(config.backbone)
+    config = _with_absolute_paths(config)
+    require_modality(config.backbone, source.modality)
     previous = None if split_from is None else RunFolder.open(split_from, output)
     before = None if previous is None else previous.read_dataset()
+    if before is not None:
+        source.require(before.modality)
     require_trackers(config)
     if name is not None:
         RunFolder.require_free(output, name)
-    hardware = choose_hardware(config, one_device=spec.is_hub)
+    hardware = choose_hardware(config, one_device=find_spec(config.backbone).is_hub)
     say_hardware(hardware, reporter)
     strategy = hardware.build_strategy()
-    size = config.data.image_size_px or default_image_size_px(spec)
-    # Before the pictures are looked at: what is wrong with settings or weights shows at once.
+    # Before the examples are looked at: what is wrong with settings or weights shows at once.
     with clock.stage("load"):
-        backbone = load_for(config, size, hardware, strategy, reporter)
+        material = load_material(source.modality, config, hardware, strategy, reporter)
         for phase in config.phases:
-            count_blocks(backbone, phase.unfreeze)
+            count_blocks(material.backbone, phase.unfreeze)
     store = FeatureStore.open(output, reporter)
-    looked = scan_preprocessing(size, config.data.aspect, config.data.max_pixels)
-    with clock.stage("read"), Inspector(store, looked) as inspect:
-        dataset = scan(
-            source,
-            config.data,
-            inspect=inspect,
-            reporter=reporter,
-            test_required=config.data.test_fraction > 0,
-            data_dir=data_dir,
-            materialise_to=output / "data",
-            known_class_names=() if before is None else before.class_names,
-            table=table,
+    with clock.stage("read"):
+        dataset = material.read(
+            source, before=before, output=output, store=store, reporter=reporter
         )
         dataset, split = make_split(
             dataset,
@@ -120,27 +91,39 @@ def train(
         )
         check_sides(dataset, split, config)
         say_split(dataset, split, reporter)
-    preprocessing = Preprocessing(
-        image_size_px=size,
-        aspect=config.data.aspect,
-        window=resolve_window(config.data.window, dataset.examples),
-        max_pixels=config.data.max_pixels,
-    )
-    text, is_warning = describe_window(preprocessing.window, dataset.examples)
-    if text:
-        (reporter.warn if is_warning else reporter.message)(text)
+    material.settle(dataset, reporter)
     folder = RunFolder.create(
-        output, name or default_run_name(source, config.backbone), exact=name is not None
+        output, name or default_run_name(source.name, config.backbone), exact=name is not None
     )
     try:
-        write_beginning(folder, config, dataset, split, preprocessing, hardware, backbone, command)
+        write_beginning(
+            folder,
+            config,
+            dataset,
+            split,
+            material.processing,
+            hardware,
+            material.backbone,
+            command,
+        )
     except BaseException:
         folder.remove()
         raise
     clock.attach(folder)
     reporter.message(f"Run {folder.path}")
     with folder.lock():
-        return _finish(folder, backbone, strategy, store, clock, reporter)
+        return _finish(folder, material, strategy, store, clock, reporter)
+
+
+def _with_absolute_paths(config: Config) -> Config:
+    """A resumed run may be started from another folder."""
+    if config.weights is not None:
+        config = config.model_copy(update={"weights": os.path.abspath(config.weights)})
+    hub_path = config.backbone.removeprefix(HUB_PREFIX)
+    if hub_path != config.backbone and os.path.exists(hub_path):
+        backbone = HUB_PREFIX + os.path.abspath(hub_path)
+        config = config.model_copy(update={"backbone": backbone})
+    return config
 
 
 def resume(run: str, *, output: Path, command: str = "", reporter: Reporter) -> TrainedRun:
@@ -168,9 +151,16 @@ def resume(run: str, *, output: Path, command: str = "", reporter: Reporter) -> 
         require_devices(hardware)
         say_hardware(hardware, reporter)
         strategy = hardware.build_strategy()
-        preprocessing = folder.read_preprocessing()
         with clock.stage("load"):
-            backbone = load_for(config, preprocessing.image_size_px, hardware, strategy, reporter)
+            material = load_material(
+                folder.read_dataset().modality,
+                config,
+                hardware,
+                strategy,
+                reporter,
+                processing=folder.read_processing(),
+            )
+        backbone = material.backbone
         recorded = decisions["backbone"]["weights_sha256"]
         if backbone.weights_sha256 != recorded:
             raise RunError(
@@ -181,12 +171,12 @@ def resume(run: str, *, output: Path, command: str = "", reporter: Reporter) -> 
             )
         reporter.message(f"Resuming {folder.path}")
         store = FeatureStore.open(folder.output, reporter)
-        return _finish(folder, backbone, strategy, store, clock, reporter)
+        return _finish(folder, material, strategy, store, clock, reporter)
 
 
 def _finish(
     folder: RunFolder,
-    backbone: Backbone,
+    material: Material,
     strategy: tf.distribute.Strategy,
     store: FeatureStore,
     clock: StageClock,
@@ -195,8 +185,8 @@ def _finish(
     how = f"tl-app train --resume {folder.path}"
     config = folder.read_config()
     try:
-        train_phases(folder, backbone, strategy, store, clock, reporter)
-        evaluate_and_export(folder, clock, reporter)
+        train_phases(folder, material, strategy, store, clock, reporter)
+        evaluate_and_export(folder, material, clock, reporter)
     except Interrupted as error:
         raise Interrupted(error.signal_number, next_step=how) from None
     except StorageError as error:

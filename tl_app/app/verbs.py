@@ -4,40 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tl_app.app.finished import finished_run, pictures_of
-from tl_app.app.finishing import evaluated_side, evidence_of
+from tl_app.app.finished import finished_run, tell
+from tl_app.app.finishing import evaluated_side
+from tl_app.app.picture_material import picture_evidence
 from tl_app.app.reporting import write_report
+from tl_app.app.text_material import read_texts, text_evidence
+from tl_app.data.listing import counted
 from tl_app.data.scan import scan
+from tl_app.data.source import Source
+from tl_app.data.wording import WORDINGS
 from tl_app.evaluation.scoring import evaluate as score
 from tl_app.export.classifier import SavedModelClassifier
+from tl_app.export.parity import Evidence
 from tl_app.export.publish import ExportResult, publish_copy
 from tl_app.inputs.inspect import inspect_file
 from tl_app.progress import Reporter
-from tl_app.records import Evaluation, Predictions, SetAside, Side
+from tl_app.records import (
+    AnyExample,
+    Dataset,
+    Evaluation,
+    Predictions,
+    Preprocessing,
+    SetAside,
+    Side,
+)
 from tl_app.run import RunFolder
 
 
 def predict(
-    model: str, paths: Sequence[Path], *, output: Path, reporter: Reporter
+    model: str,
+    paths: Sequence[Path],
+    *,
+    texts: Sequence[str] = (),
+    text_column: str | None = None,
+    output: Path,
+    reporter: Reporter,
 ) -> tuple[Predictions, list[SetAside]]:
-    """Classify files and all pictures below folders.
+    """Classify pictures, or texts, as the model was trained on.
 
     Args:
         model: a run (folder or name) or an exported SavedModel's folder.
-        paths: files and folders.
+        paths: pictures and folders of them; or .txt files, folders of them, and tables.
+        texts: to be told themselves.
+        text_column: of the tables; None guesses.
         output: where runs are looked for by name.
         reporter: gets messages and progress.
 
     Raises:
-        DataError: a path does not exist, or a folder holds no picture.
+        DataError: a path does not exist, or there is nothing to tell.
         RunError: there is no such run or SavedModel.
+        ConfigError: what is given does not fit the model.
     """
-    files, left_out = pictures_of(paths)
-    predictions, unusable = load_classifier(model, output).predict_files(files, reporter=reporter)
-    return predictions, [*left_out, *unusable]
+    return tell(
+        load_classifier(model, output),
+        paths,
+        texts=texts,
+        text_column=text_column,
+        reporter=reporter,
+    )
 
 
 def load_classifier(model: str, output: Path) -> SavedModelClassifier:
@@ -54,65 +82,91 @@ def load_classifier(model: str, output: Path) -> SavedModelClassifier:
     return SavedModelClassifier(finished_run(RunFolder.open(model, output)).saved_model)
 
 
-def evaluate(run: str, folder: str | None, *, output: Path, reporter: Reporter) -> Evaluation:
-    """The run's recorded evaluation, or a new one on another labelled folder or table.
+def evaluate(run: str, source: Source | None, *, output: Path, reporter: Reporter) -> Evaluation:
+    """The run's recorded evaluation, or a new one on other labelled examples.
 
-    The classes of the folder must be among the run's; pictures of the run's training side
-    flatter the figures, and a warning counts them.
+    Their classes must be among the run's; examples of the run's training side flatter the
+    figures, and a warning counts them.
 
     Raises:
         RunError: there is no such run.
-        DataError: the folder cannot be evaluated.
+        DataError: the source cannot be evaluated.
     """
     opened = RunFolder.open(run, output)
     trained = finished_run(opened)
-    if folder is None:
+    if source is None:
         return opened.read_evaluation()
     recorded, split = opened.read_dataset(), opened.read_split()
-    preprocessing = opened.read_preprocessing()
-    config = opened.read_config()
-    dataset = scan(
-        folder,
-        config.data,
-        inspect=lambda path: inspect_file(path, max_pixels=preprocessing.max_pixels),
-        reporter=reporter,
-        test_required=False,
-        materialise_to=output / "data",
-        known_class_names=recorded.class_names,
-        purpose="evaluation",
-    )
+    source.require(recorded.modality)
+    dataset = _read_labelled(source, opened, recorded, reporter)
+    wording = WORDINGS[recorded.modality]
     sides: tuple[tuple[Side, str], ...] = (
         ("train", "were trained on"),
         ("validation", "chose the weights"),
     )
     for side, what in sides:
-        seen = {recorded.examples[i].pixel_hash for i in split.indices(side)}
-        n_seen = sum(example.pixel_hash in seen for example in dataset.examples)
+        seen = {recorded.examples[i].content for i in split.indices(side)}
+        n_seen = sum(example.content in seen for example in dataset.examples)
         if n_seen:
             reporter.warn(
-                f"{n_seen:,} of {len(dataset.examples):,} pictures {what}; "
+                f"{n_seen:,} of {counted(len(dataset.examples), wording.noun)} {what}; "
                 "the figures flatter the model"
             )
-    files = [Path(dataset.root) / example.path for example in dataset.examples]
-    predictions, set_aside = SavedModelClassifier(trained.saved_model).predict_files(
-        files, reporter=reporter
-    )
-    left_out = {entry.path for entry in set_aside}
-    kept = [
-        example
-        for example, file in zip(dataset.examples, files, strict=True)
-        if str(file) not in left_out
-    ]
+    classifier = SavedModelClassifier(trained.saved_model)
+    kept, probabilities = _tell_labelled(classifier, dataset, reporter)
     labelled = Predictions(
         paths=tuple(example.path for example in kept),
         y_true=np.array([example.label for example in kept], dtype=np.int64),
-        probabilities=predictions.probabilities,
+        probabilities=probabilities,
         class_names=recorded.class_names,
     )
     counts = np.bincount(
         recorded.labels[split.indices("train")], minlength=len(recorded.class_names)
     )
-    return score(labelled, class_shares=counts / counts.sum(), side="test")
+    return score(
+        labelled, class_shares=counts / counts.sum(), side="test", modality=recorded.modality
+    )
+
+
+def _read_labelled(
+    source: Source, opened: RunFolder, recorded: Dataset[Any], reporter: Reporter
+) -> Dataset[Any]:
+    settings = opened.read_config().data
+    processing = opened.read_processing()
+    if not isinstance(processing, Preprocessing):
+        return read_texts(
+            source,
+            settings,
+            reporter=reporter,
+            test_required=False,
+            known_class_names=recorded.class_names,
+            purpose="evaluation",
+        )
+    return scan(
+        source.name,
+        settings,
+        inspect=lambda path: inspect_file(path, max_pixels=processing.max_pixels),
+        reporter=reporter,
+        test_required=False,
+        materialise_to=opened.output / "data",
+        known_class_names=recorded.class_names,
+        purpose="evaluation",
+    )
+
+
+def _tell_labelled(
+    classifier: SavedModelClassifier, dataset: Dataset[Any], reporter: Reporter
+) -> tuple[list[AnyExample], np.ndarray]:
+    """Examples that could be told, and float32 probabilities (n, n_classes)."""
+    examples = list(dataset.examples)
+    if dataset.modality == "text":
+        texts = [example.text for example in examples]
+        return examples, classifier.predict_texts(texts, reporter=reporter)
+    files = [Path(dataset.root) / example.path for example in examples]
+    predictions, set_aside = classifier.predict_files(files, reporter=reporter)
+    left_out = {entry.path for entry in set_aside}
+    kept = [e for e, file in zip(examples, files, strict=True) if str(file) not in left_out]
+    return kept, predictions.probabilities
 
 
 def report(run: str, *, output: Path, reporter: Reporter) -> Path:
@@ -141,7 +195,14 @@ def export(run: str, destination: Path, *, output: Path, reporter: Reporter) -> 
     return publish_copy(
         trained.saved_model,
         destination,
-        evidence=evidence_of(dataset, split.indices(side), folder.read_preprocessing()),
+        evidence=_evidence(folder, dataset, split.indices(side)),
         recorded=folder.read_predictions(side),
         reporter=reporter,
     )
+
+
+def _evidence(folder: RunFolder, dataset: Dataset[Any], rows: np.ndarray) -> Evidence:
+    processing = folder.read_processing()
+    if isinstance(processing, Preprocessing):
+        return picture_evidence(dataset, rows, processing)
+    return text_evidence(dataset, rows)

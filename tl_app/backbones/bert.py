@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 PACKAGE = "tl_app"
@@ -68,10 +69,14 @@ class TokenEmbedding(keras.layers.Layer):
             "epsilon": epsilon,
             "dropout": dropout,
         }
-        self.words = keras.layers.Embedding(n_tokens, width, name="words")
-        self.positions = keras.layers.Embedding(max_tokens, width, name="positions")
-        self.normalisation = keras.layers.LayerNormalization(epsilon=epsilon, name="normalisation")
-        self.dropout = keras.layers.Dropout(dropout)
+        # Parts compute as the whole does, also where it is made anew from its configuration.
+        same = {"dtype": self.dtype_policy}
+        self.words = keras.layers.Embedding(n_tokens, width, name="words", **same)
+        self.positions = keras.layers.Embedding(max_tokens, width, name="positions", **same)
+        self.normalisation = keras.layers.LayerNormalization(
+            epsilon=epsilon, name="normalisation", **same
+        )
+        self.dropout = keras.layers.Dropout(dropout, **same)
 
     def build(self, input_shape: Any) -> None:
         width = self._settings["width"]
@@ -99,6 +104,10 @@ class TransformerBlock(keras.layers.Layer):
     Args:
         width, n_heads, inner_width, epsilon: as in `BertShape`.
         dropout: of attention and of both parts, while training.
+
+    Attributes:
+        recompute: in training, keep what comes in alone, and compute the rest again on the way
+            back.
     """
 
     def __init__(
@@ -119,16 +128,19 @@ class TransformerBlock(keras.layers.Layer):
             "dropout": dropout,
         }
         self.n_heads = n_heads
-        self.query = keras.layers.Dense(width, name="query")
-        self.key = keras.layers.Dense(width, name="key")
-        self.value = keras.layers.Dense(width, name="value")
-        self.joined = keras.layers.Dense(width, name="joined")
-        self.attended = keras.layers.LayerNormalization(epsilon=epsilon, name="attended")
-        self.inner = keras.layers.Dense(inner_width, name="inner")
-        self.outer = keras.layers.Dense(width, name="outer")
-        self.normalised = keras.layers.LayerNormalization(epsilon=epsilon, name="normalised")
-        self.attention_dropout = keras.layers.Dropout(dropout)
-        self.dropout = keras.layers.Dropout(dropout)
+        same = {"dtype": self.dtype_policy}
+        self.query = keras.layers.Dense(width, name="query", **same)
+        self.key = keras.layers.Dense(width, name="key", **same)
+        self.value = keras.layers.Dense(width, name="value", **same)
+        self.joined = keras.layers.Dense(width, name="joined", **same)
+        self.attended = keras.layers.LayerNormalization(epsilon=epsilon, name="attended", **same)
+        self.inner = keras.layers.Dense(inner_width, name="inner", **same)
+        self.outer = keras.layers.Dense(width, name="outer", **same)
+        self.normalised = keras.layers.LayerNormalization(
+            epsilon=epsilon, name="normalised", **same
+        )
+        self.seed_generator = keras.random.SeedGenerator()
+        self.recompute = False
 
     def build(self, input_shape: Any) -> None:
         width, inner_width = self._settings["width"], self._settings["inner_width"]
@@ -140,20 +152,35 @@ class TransformerBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Any, training: bool = False) -> Any:
+        seeds = []
+        if training and self._settings["dropout"]:
+            # Drawn here: what is computed again on the way back must drop the same.
+            seeds = [self.seed_generator.next() for _ in range(3)]
+        run = keras.remat(self._forward) if training and self.recompute else self._forward
+        return run(x, *seeds)
+
+    def _forward(self, x: Any, *seeds: Any) -> Any:
+        in_attention, behind_attention, behind_inner = seeds or (None, None, None)
         stands = token_mask(x)
-        attention = self.joined(self._attend(x, stands, training))
-        x = self.attended(x + self.dropout(attention, training=training))
+        attention = self.joined(self._attend(x, stands, in_attention))
+        x = self.attended(x + self._drop(attention, behind_attention))
         inner = keras.activations.gelu(self.inner(x), approximate=False)
-        x = self.normalised(x + self.dropout(self.outer(inner), training=training))
+        x = self.normalised(x + self._drop(self.outer(inner), behind_inner))
         return x * stands[..., None]
 
-    def _attend(self, x: Any, stands: Any, training: bool) -> Any:
+    def _drop(self, x: Any, seed: Any) -> Any:
+        if seed is None:
+            return x
+        # As Keras's own Dropout does it, which takes no seed that was drawn already.
+        return tf.nn.experimental.stateless_dropout(x, self._settings["dropout"], seed=seed)
+
+    def _attend(self, x: Any, stands: Any, seed: Any) -> Any:
         query, key, value = (self._heads(part(x)) for part in (self.query, self.key, self.value))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         scores = ops.cast(scores, "float32") / np.sqrt(query.shape[-1])
         scores += (1.0 - ops.cast(stands, "float32"))[:, None, None] * -1e9
         weights = ops.cast(ops.softmax(scores), x.dtype)
-        mixed = ops.matmul(self.attention_dropout(weights, training=training), value)
+        mixed = ops.matmul(self._drop(weights, seed), value)
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         return ops.reshape(mixed, (*ops.shape(x)[:2], self._settings["width"]))
 

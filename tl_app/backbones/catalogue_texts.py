@@ -19,6 +19,7 @@ TEXT_SPECS = (
         # As its makers use it; it knows 512 positions, and was trained on shorter texts.
         max_tokens=256,
         languages="English",
+        language_codes=("en",),
         n_features=384,
         n_parameters=22_565_376,
         licence="Apache-2.0",

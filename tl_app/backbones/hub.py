@@ -107,12 +107,16 @@ class HubFeatures(keras.layers.Layer):
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         shutil.copytree(Path(path) / "saved_model", folder / "saved_model")
         self._folder = folder / "saved_model"
-        self._bind(load_saved_model(self._folder), keep=True)
+        self._bind(self.load_model(self._folder), keep=True)
+
+    def load_model(self, folder: Path) -> Any:
+        """The SavedModel out of a .keras file."""
+        return load_saved_model(folder)
 
     def _bind(self, loaded: Any, *, keep: bool) -> None:
         """Let the SavedModel and Keras share variables; `keep` the values that Keras has."""
         originals = _ordered_variables(loaded)
-        if _describe_all(loaded) != json.loads(self._described):
+        if describe_all(loaded) != json.loads(self._described):
             raise WeightsError(
                 "The SavedModel has other variables than the file says.", received=str(self._folder)
             )
@@ -154,7 +158,7 @@ def build_hub(spec: BackboneSpec, image_size_px: int, weights: Path | None) -> k
     x = PixelNormalization(spec.normalisation.mean, spec.normalisation.scale, name="normalization")(
         pixels
     )
-    x = HubFeatures(n_features, _describe_all(loaded), str(weights), loaded, name="hub_features")(x)
+    x = HubFeatures(n_features, describe_all(loaded), str(weights), loaded, name="hub_features")(x)
     return keras.Model(pixels, x, name="hub")
 
 
@@ -190,10 +194,10 @@ def load_saved_model(folder: Path) -> Any:
     return loaded
 
 
-def call_saved_model(loaded: Any, pixels: Any) -> Any:
-    """Features of `pixels`, in inference mode; a `training` argument is not always there."""
+def call_saved_model(loaded: Any, inputs: Any, *, training: bool = False) -> Any:
+    """What it says of `inputs`; a `training` argument is not always there."""
     wanted = _with_training(loaded)
-    result = loaded(pixels, training=False) if wanted else loaded(pixels)
+    result = loaded(inputs, training=training) if wanted else loaded(inputs)
     return result["default"] if isinstance(result, dict) and "default" in result else result
 
 
@@ -269,7 +273,7 @@ def _ordered_variables(loaded: Any) -> _Variables:
     return ordered
 
 
-def _describe_all(loaded: Any) -> list[dict[str, Any]]:
+def describe_all(loaded: Any) -> list[dict[str, Any]]:
     trainable = _trainable(loaded)
     return [
         {

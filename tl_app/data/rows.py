@@ -73,7 +73,7 @@ def read_row(values: Mapping[str, Any], columns: Columns, *, max_characters: int
     problems: list[UnusableText] = []
     text = label = group = side_name = None
     try:
-        text = _text(values, columns.text, max_characters)
+        text = read_text(values, columns.text, max_characters)
     except UnusableText as problem:
         problems.append(problem)
     try:
@@ -126,7 +126,12 @@ def check_characters(text: str) -> None:
         raise UnusableText("nul_bytes", f"a NUL byte after {text.index(chr(0)):,} characters")
 
 
-def _text(values: Mapping[str, Any], column: str, max_characters: int) -> str:
+def read_text(values: Mapping[str, Any], column: str, max_characters: int) -> str:
+    """The text of a row.
+
+    Raises:
+        UnusableText: there is none, or it cannot be used.
+    """
     if column not in values:
         raise UnusableText("malformed", f"no {shown(column)}")
     value = values[column]

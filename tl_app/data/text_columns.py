@@ -107,6 +107,34 @@ def choose_columns(
     return chosen
 
 
+def choose_text_column(file: Path, columns: Sequence[str], text_column: str | None) -> str:
+    """The column with the text of a table that needs no labels.
+
+    Raises:
+        DataError: the named column is not there, or none can be told.
+    """
+    found = _find(file, columns, text_column, "--text-column")
+    left = [c for c in columns if _is_left(fold(c))]
+    found = found or _usual(left, TEXT_NAMES, ())
+    if found is None and len(left) == 1:
+        found = left[0]
+    if found is None:
+        raise DataError(
+            "Which column holds the text cannot be told.",
+            received=f"{shown(file)}: columns {named(columns, n=20) or '(none)'}",
+            allowed=f"a column called text ({named(TEXT_NAMES[1:6])}), or one column alone",
+            next_step="name it: --text-column COLUMN",
+        )
+    if columns.count(found) > 1:
+        raise DataError(
+            f"The table has more than one column {shown(found)}.",
+            received=f"{shown(file)}: columns {named(columns, n=20)}",
+            allowed="one column of this name",
+            next_step="rename the others in the first line",
+        )
+    return found
+
+
 def _is_left(name: str) -> bool:
     """Whether a column counts: pandas writes its index under no name."""
     return bool(name) and not name.startswith("unnamed:") and name not in OPTIONAL

@@ -20,12 +20,13 @@ from tl_app.data.line_tables import JSON_SUFFIXES, LinesTable
 from tl_app.data.listing import Candidate, Listing, counted, named, shown
 from tl_app.data.parquet import ParquetTable
 from tl_app.data.rows import Columns, Fault, Row, read_row
-from tl_app.data.text_columns import EXPECTED, OPTIONAL, choose_columns
+from tl_app.data.text_columns import EXPECTED, OPTIONAL, choose_columns, fold
 from tl_app.errors import DataError
 from tl_app.progress import Bar, Reporter, SilentBar
 from tl_app.records import SetAside
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
+DELIMITED_SUFFIXES = (".csv", ".tsv", ".tab")
 N_SAMPLE_ROWS = 100
 N_ROWS_A_STEP = 1_000
 BAR_FROM_BYTES = 32_000_000
@@ -69,14 +70,9 @@ def list_text_table(
     Raises:
         DataError: the file or its columns cannot be used, or a split is unknown.
     """
-    expected = [
-        *EXPECTED,
-        *(name.strip().casefold() for name in (text_column, label_column) if name),
-    ]
-    is_parquet = file.suffix.lower() in PARQUET_SUFFIXES
     try:
-        with (
-            ParquetTable(file) if is_parquet else LinesTable(file, max_characters, expected)
+        with open_table(
+            file, max_characters, [name for name in (text_column, label_column) if name]
         ) as table:
             columns = choose_columns(
                 file,
@@ -93,6 +89,30 @@ def list_text_table(
             allowed="a file that this user may read",
             next_step="check its permissions with ls -l",
         ) from error
+
+
+def is_table_file(file: Path) -> bool:
+    """Whether a file's name says that it is a table."""
+    suffixes = (*DELIMITED_SUFFIXES, *JSON_SUFFIXES, *PARQUET_SUFFIXES)
+    return file.suffix.lower() in suffixes and not file.is_dir()
+
+
+def open_table(
+    file: Path, max_characters: int, named_columns: Sequence[str]
+) -> LinesTable | ParquetTable:
+    """A table of texts, to be used in a `with`.
+
+    Args:
+        file: told by its name; what is neither JSON lines nor Parquet is separated cells.
+        max_characters: longer texts are not read whole.
+        named_columns: that the user names.
+
+    Raises:
+        DataError, OSError: it cannot be read.
+    """
+    if file.suffix.lower() in PARQUET_SUFFIXES:
+        return ParquetTable(file)
+    return LinesTable(file, max_characters, [*EXPECTED, *map(fold, named_columns)])
 
 
 def _sample(table: Table) -> list[dict[str, object]]:

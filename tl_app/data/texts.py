@@ -27,7 +27,7 @@ from tl_app.data.listing import Candidate, Listing, shown
 from tl_app.data.requirements import require_classes
 from tl_app.data.text_columns import EXPECTED, has_text_column
 from tl_app.data.text_files import read_text_file
-from tl_app.data.text_tables import PARQUET_SUFFIXES, list_text_table
+from tl_app.data.text_tables import DELIMITED_SUFFIXES, PARQUET_SUFFIXES, list_text_table
 from tl_app.data.walk import PICTURE_FILES, TEXT_FILES, visible_entries
 from tl_app.data.wording import TEXTS
 from tl_app.errors import ConfigError, DataError
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from tl_app.config import DataSettings
 
 MAX_CHARACTERS = 200_000
-DELIMITED_SUFFIXES = (".csv", ".tsv", ".tab")
 BAR_FROM_FILES = 5_000
 N_FIRST_FILES = 20
 """`is_text_source` looks at so many files of each class folder."""

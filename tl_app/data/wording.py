@@ -17,6 +17,8 @@ class Wording:
         place: what such a source is called.
         layouts: the sources that can be read.
         alike: how two examples with the same `content` are the same.
+        grouped: what examples of one group may have in common.
+        unit: what progress counts.
         leave_out: what to do with a class that has too few examples.
         look: what to run to see why an example cannot be used.
     """
@@ -25,6 +27,8 @@ class Wording:
     place: str
     layouts: str
     alike: str
+    grouped: str
+    unit: str
     leave_out: str
     look: str
 
@@ -39,6 +43,8 @@ PICTURES = Wording(
     layouts="a folder with one sub-folder per class; train/, val/, test/ with class folders; "
     f"a folder with a CSV ({COLUMNS}); or tfds:NAME",
     alike="pixel for pixel",
+    grouped="the same pixels, or the same patient, burst or product",
+    unit="images",
     leave_out="move these folders away",
     look="look at one of the files with `file PATH`",
 )
@@ -50,6 +56,8 @@ TEXTS = Wording(
     "split and group; a folder with one sub-folder of .txt files per class; or train/, val/, "
     "test/ with class folders",
     alike="word for word",
+    grouped="the same words, or the same author, thread or product",
+    unit="texts",
     leave_out="leave these classes out",
     look="correct the texts (in UTF-8, with a label each), then run again",
 )

@@ -20,7 +20,7 @@ LARGE_GAP = 0.10
 """Training accuracy above validation accuracy by this much is called overfitting."""
 
 LOW_ACCURACY = 0.80
-"""A model that cannot reach this on its own training pictures is called underfitting."""
+"""A model that cannot reach this on its own training examples is called underfitting."""
 
 STILL_FALLING = 0.03
 """A last epoch that lowers the validation log-loss by this share was not the end of it."""
@@ -131,7 +131,7 @@ def _overfitting(history: Sequence[EpochRecord], best: EpochRecord) -> FitVerdic
             return FitVerdict(
                 "overfitting",
                 f"The kept model overfits: {_figures(best)}, a gap of {100 * gap:.0f} points; more "
-                "pictures, more augmentation or stronger regularisation would help.",
+                "examples, more augmentation or stronger regularisation would help.",
             )
     after = [r for r in _phase_of(history, best) if r.epoch > best.epoch]
     if not after:
@@ -160,7 +160,7 @@ def _underfitting(history: Sequence[EpochRecord], best: EpochRecord) -> FitVerdi
     return FitVerdict(
         "underfitting",
         f"The model underfits: {_figures(best)}, so it does not even learn its own "
-        "training pictures; unfreeze more blocks, train longer or take a larger backbone.",
+        "training examples; unfreeze more blocks, train longer or take a larger backbone.",
     )
 
 
@@ -215,7 +215,7 @@ def _place(record: EpochRecord) -> str:
 
 def _figures(record: EpochRecord) -> str:
     validation = (
-        f"{format_figure(record.validation_accuracy, 'percent')} of the validation pictures"
+        f"{format_figure(record.validation_accuracy, 'percent')} of the validation examples"
     )
     if record.train_accuracy is None:
         return f"right on {validation}"

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tl_app.data.listing import counted
+from tl_app.data.wording import PICTURES, Wording
 from tl_app.evaluation.metrics import class_counts
 from tl_app.records import Interval
 
 FEW_EXAMPLES_PER_CLASS = 10
-"""Below this, one picture moves a class's recall by more than ten points."""
+"""Below this, one example moves a class's recall by more than ten points."""
 
 MOST_NAMES = 5
 """How many class names a note lists before it says how many more there are."""
@@ -24,6 +26,7 @@ def reading_notes(
     accuracy: Interval,
     baseline_accuracy: float,
     n_unlabelled: int = 0,
+    wording: Wording = PICTURES,
 ) -> tuple[str, ...]:
     """What limits the figures; empty only for a large, complete test set.
 
@@ -33,55 +36,56 @@ def reading_notes(
         accuracy: with its 95 % limits.
         baseline_accuracy: of always answering the most common training class.
         n_unlabelled: rows that were left out because their label is unknown.
+        wording: what the examples are called.
     """
     _, examples, guesses = class_counts(confusion)
     notes = [
-        _seen_note(side),
-        _size_note(int(examples.sum()), side, accuracy),
+        _seen_note(side, wording),
+        _size_note(int(examples.sum()), side, accuracy, wording),
         _baseline_note(accuracy, baseline_accuracy),
-        _absent_note(class_names, examples, guesses, side),
-        _few_note(examples, side),
+        _absent_note(class_names, examples, guesses, side, wording),
+        _few_note(examples, side, wording),
         _never_predicted_note(class_names, examples, guesses),
-        _unlabelled_note(n_unlabelled),
+        _unlabelled_note(n_unlabelled, wording),
     ]
     return tuple(note for note in notes if note)
 
 
-def _seen_note(side: str) -> str | None:
-    """Figures on pictures that had a say in the weights promise too much."""
+def _seen_note(side: str, wording: Wording) -> str | None:
+    """Figures on examples that had a say in the weights promise too much."""
     if side == "validation":
         return (
-            "These validation pictures chose the weights that were kept, so the figures flatter "
-            "the model: expect less on new pictures. Only a test part shows what it can do."
+            f"These validation {wording.nouns} chose the weights that were kept, so the figures "
+            f"flatter the model: expect less on new {wording.nouns}. Only a test part shows what "
+            "it can do."
         )
     if side == "train":
         return (
-            "The model was trained on these very pictures, so the figures flatter it: expect "
-            "less on new pictures. Only a test part shows what it can do."
+            f"The model was trained on these very {wording.nouns}, so the figures flatter it: "
+            f"expect less on new {wording.nouns}. Only a test part shows what it can do."
         )
     return None
 
 
-def _unlabelled_note(n_unlabelled: int) -> str | None:
+def _unlabelled_note(n_unlabelled: int, wording: Wording) -> str | None:
     if not n_unlabelled:
         return None
-    pictures = "1 picture has" if n_unlabelled == 1 else f"{n_unlabelled:,} pictures have"
+    have = counted(n_unlabelled, f"{wording.noun} has", f"{wording.nouns} have")
     verb = "is" if n_unlabelled == 1 else "are"
-    return f"{pictures} no known label and {verb} left out of every figure."
+    return f"{have} no known label and {verb} left out of every figure."
 
 
-def _size_note(n_examples: int, side: str, accuracy: Interval) -> str | None:
+def _size_note(n_examples: int, side: str, accuracy: Interval, wording: Wording) -> str | None:
     if accuracy.low is None or accuracy.high is None:
         return None
     points = 100 * (accuracy.high - accuracy.low)
     if points < 2.0:
         return None
-    pictures = "1 picture" if n_examples == 1 else f"{n_examples:,} pictures"
     return (
-        f"The {side} part has {pictures}, so the 95 % interval of the accuracy is {points:.1f} "
-        f"points wide ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} %). Two models that "
-        "differ by less cannot be told apart by such intervals; four times as many pictures "
-        "would halve their width."
+        f"The {side} part has {counted(n_examples, wording.noun)}, so the 95 % interval of the "
+        f"accuracy is {points:.1f} points wide ({100 * accuracy.low:.1f} to "
+        f"{100 * accuracy.high:.1f} %). Two models that differ by less cannot be told apart by "
+        f"such intervals; four times as many {wording.nouns} would halve their width."
     )
 
 
@@ -95,7 +99,11 @@ def _baseline_note(accuracy: Interval, baseline_accuracy: float) -> str | None:
 
 
 def _absent_note(
-    class_names: Sequence[str], examples: np.ndarray, guesses: np.ndarray, side: str
+    class_names: Sequence[str],
+    examples: np.ndarray,
+    guesses: np.ndarray,
+    side: str,
+    wording: Wording,
 ) -> str | None:
     absent = np.flatnonzero(examples == 0)
     if not len(absent):
@@ -109,17 +117,21 @@ def _absent_note(
             f"Macro-F1 counts those that were predicted nevertheless ({guessed:,}) as 0 and "
             "leaves out the others"
         )
-    return f"No picture of the {side} part is of: {listing}. {verdict}; their recall is unknown."
+    return (
+        f"No {wording.noun} of the {side} part is of: {listing}. {verdict}; "
+        "their recall is unknown."
+    )
 
 
-def _few_note(examples: np.ndarray, side: str) -> str | None:
+def _few_note(examples: np.ndarray, side: str, wording: Wording) -> str | None:
     few = int(((examples > 0) & (examples < FEW_EXAMPLES_PER_CLASS)).sum())
     if not few:
         return None
     have = "has" if few == 1 else "have"
     return (
-        f"{few:,} of {len(examples):,} classes {have} fewer than {FEW_EXAMPLES_PER_CLASS} pictures "
-        f"in the {side} part: one picture more or less moves their figures by ten points or more."
+        f"{few:,} of {len(examples):,} classes {have} fewer than {FEW_EXAMPLES_PER_CLASS} "
+        f"{wording.nouns} in the {side} part: one {wording.noun} more or less moves their figures "
+        "by ten points or more."
     )
 
 

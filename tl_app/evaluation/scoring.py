@@ -8,11 +8,13 @@ from typing import Literal
 
 import numpy as np
 
+from tl_app.data.listing import counted
+from tl_app.data.wording import WORDINGS, Wording
 from tl_app.errors import DataError, TlAppError
 from tl_app.evaluation import intervals, metrics
 from tl_app.evaluation.figures import loss_text
 from tl_app.evaluation.notes import reading_notes
-from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, Side
+from tl_app.records import ClassMetrics, Evaluation, Interval, Modality, Predictions, Side
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ HEADLINE: tuple[Metric, ...] = (
         "percent",
         lambda outcome: metrics.accuracy_score(outcome.confusion),
         lambda outcome: _accuracy_interval(outcome.confusion),
-        "The share of pictures whose most probable class is the right one.",
+        "The share of answers whose most probable class is the right one.",
     ),
     Metric(
         "macro_f1",
@@ -95,7 +97,11 @@ class SummaryRow:
 
 
 def evaluate(
-    predictions: Predictions, *, class_shares: np.ndarray, side: Side = "test"
+    predictions: Predictions,
+    *,
+    class_shares: np.ndarray,
+    side: Side = "test",
+    modality: Modality = "image",
 ) -> Evaluation:
     """Figures of `predictions`, with intervals, beside those of a model that looks at nothing.
 
@@ -104,6 +110,7 @@ def evaluate(
         class_shares: float64, shape (n_classes,): shares of the classes on the training side;
             the baseline always answers the most common class and gives these probabilities.
         side: which side the predictions are of.
+        modality: what was predicted, for the words of the notes.
 
     Raises:
         DataError: no row has a label.
@@ -112,7 +119,8 @@ def evaluate(
     """
     labelled = predictions.y_true >= 0
     n_classes = len(predictions.class_names)
-    _check(predictions, class_shares, n_labelled=int(labelled.sum()))
+    wording = WORDINGS[modality]
+    _check(predictions, class_shares, wording, n_labelled=int(labelled.sum()))
     known = predictions
     if not labelled.all():
         known = replace(
@@ -140,7 +148,9 @@ def evaluate(
             accuracy=headline["accuracy"],
             baseline_accuracy=baseline["accuracy"],
             n_unlabelled=int((~labelled).sum()),
+            wording=wording,
         ),
+        modality=modality,
     )
 
 
@@ -210,7 +220,9 @@ def _baseline(y_true: np.ndarray, class_shares: np.ndarray) -> Outcome:
     )
 
 
-def _check(predictions: Predictions, class_shares: np.ndarray, *, n_labelled: int) -> None:
+def _check(
+    predictions: Predictions, class_shares: np.ndarray, wording: Wording, *, n_labelled: int
+) -> None:
     shape = (len(predictions.paths), len(predictions.class_names))
     if predictions.probabilities.shape != shape or predictions.y_true.shape != shape[:1]:
         raise ValueError(
@@ -221,9 +233,9 @@ def _check(predictions: Predictions, class_shares: np.ndarray, *, n_labelled: in
         raise ValueError(f"class_shares: expected {shape[1:]}, received {np.shape(class_shares)}")
     if not n_labelled:
         raise DataError(
-            "There is no labelled picture to evaluate.",
-            received=f"{shape[0]} {'picture' if shape[0] == 1 else 'pictures'} without a label",
-            allowed="pictures in folders named after the model's classes",
+            f"There is no labelled {wording.noun} to evaluate.",
+            received=f"{counted(shape[0], wording.noun)} without a label",
+            allowed=f"{wording.nouns} labelled with the model's classes",
             next_step="tl-app predict   (needs no labels)",
         )
     sums = predictions.probabilities.sum(axis=1, dtype=np.float64)

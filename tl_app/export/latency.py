@@ -9,25 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from tl_app.export.classifier import SavedModelClassifier
 from tl_app.progress import Reporter, SilentReporter
 
 
 def measure_latency(
-    model: SavedModelClassifier | Callable[[np.ndarray], Any],
-    image_size_px: int,
+    model: Callable[[np.ndarray], Any],
+    sample: Callable[[int], np.ndarray],
     batch_sizes: Sequence[int] = (1, 32),
     *,
     repeats: int = 20,
     budget_seconds: float = 2.0,
     reporter: Reporter | None = None,
 ) -> dict[str, float]:
-    """Median time of a batch of decoded pictures, after a warm-up.
+    """Median time of a batch of decoded pictures or tokenised texts, after a warm-up.
 
     Args:
-        model: an export, or a function of float32 pixels (n, S, S, 3). A Keras model should
-            come as a `tf.function` around it: called plainly, Python is what is measured.
-        image_size_px: S.
+        model: a function of a batch. A Keras model should come as a `tf.function` around it:
+            called plainly, Python is what is measured.
+        sample: gives a batch of n.
         batch_sizes: which n to measure.
         repeats: most runs for a batch size.
         budget_seconds: for all batch sizes together; a slow model gets fewer runs, at least one.
@@ -36,21 +35,18 @@ def measure_latency(
     Returns:
         Batch size as text -> milliseconds.
     """
-    run = model.predict_pixels if isinstance(model, SavedModelClassifier) else model
-    random = np.random.default_rng(0)
     share_seconds = budget_seconds / max(len(batch_sizes), 1)
     result: dict[str, float] = {}
     reporter = reporter or SilentReporter()
     with reporter.bar("Measuring latency", len(batch_sizes), "batch sizes") as bar:
         for n in batch_sizes:
-            shape = (n, image_size_px, image_size_px, 3)
-            pixels = random.uniform(0, 255, shape).astype(np.float32)
+            batch = sample(n)
             started = time.perf_counter()
-            np.asarray(run(pixels))  # The first call may trace; it is not counted.
+            np.asarray(model(batch))  # The first call may trace; it is not counted.
             seconds: list[float] = []
             while len(seconds) < repeats:
                 before = time.perf_counter()
-                np.asarray(run(pixels))  # As an array: a GPU has then really finished.
+                np.asarray(model(batch))  # As an array: a GPU has then really finished.
                 now = time.perf_counter()
                 seconds.append(now - before)
                 if now - started > share_seconds:

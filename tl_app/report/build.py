@@ -22,6 +22,7 @@ SECTIONS: tuple[Section, ...] = (
     result_sections.per_class,
     result_sections.confusion,
     result_sections.worst_errors,
+    result_sections.slices,
     model_sections.learning,
     model_sections.training,
     data_sections.data,

@@ -80,7 +80,7 @@ def matrix_svg(
             name=name,
             title=title,
             description=f"{n_classes} rows of true classes, {n_classes} columns of predicted ones; "
-            "the diagonal holds the pictures that were told rightly.",
+            "the diagonal holds those that were told rightly.",
         )
 
 

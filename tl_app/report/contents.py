@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from markupsafe import Markup
 
+from tl_app.data.wording import WORDINGS, Wording
 from tl_app.evaluation.learning import FitVerdict
-from tl_app.records import Dataset, EpochRecord, Evaluation, Predictions, Preprocessing, Split
+from tl_app.explain.occlusion import TellingWord
+from tl_app.records import AnyProcessing, Dataset, EpochRecord, Evaluation, Predictions, Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +21,7 @@ class ReportContents:
     Attributes:
         run_name: title of the page.
         config: the resolved configuration as plain JSON values.
-        dataset, split, preprocessing: the run's.
+        dataset, split, processing: the run's.
         evaluation: of the side that `predictions` holds.
         predictions: of the evaluated side.
         history: all phases, in order.
@@ -32,13 +34,14 @@ class ReportContents:
         command: how to do it again.
         seconds: wall clock by stage.
         thumbnail: a small JPEG or PNG of an example's path, or None where there is none.
+        telling: of texts that were told wrongly, by path: the words that told the most.
     """
 
     run_name: str
     config: Mapping[str, Any]
-    dataset: Dataset
+    dataset: Dataset[Any]
     split: Split
-    preprocessing: Preprocessing
+    processing: AnyProcessing
     evaluation: Evaluation
     predictions: Predictions
     history: Sequence[EpochRecord]
@@ -48,7 +51,13 @@ class ReportContents:
     decisions: Mapping[str, Any]
     command: str
     seconds: Mapping[str, float]
-    thumbnail: Callable[[str], bytes | None]
+    thumbnail: Callable[[str], bytes | None] = lambda path: None
+    telling: Mapping[str, Sequence[TellingWord]] = field(default_factory=dict)
+
+    @property
+    def wording(self) -> Wording:
+        """What the examples are called."""
+        return WORDINGS[self.dataset.modality]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from tl_app.records import SIDES
+from tl_app.data.scripts import language_shares, script_of
+from tl_app.records import SIDES, Preprocessing, TextExample, TextProcessing
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.page import render
-from tl_app.report.text import TIMES, plural
+from tl_app.report.text import TIMES, percent, plural
 
 MOST_ROWS = 40
 MOST_SET_ASIDE = 200
@@ -26,12 +28,18 @@ KINDS = {
     "unreadable": "cannot be read",
     "missing": "missing",
     "bridges_sides": "would join two sides of the split",
-    "unsupported": "a kind of picture that is not supported",
+    "unsupported": "of a kind that is not supported",
+    "wrong_encoding": "not in UTF-8",
+    "nul_bytes": "with NUL bytes",
+    "too_long": "too long",
+    "unbalanced_quotes": "with a quote that never ends",
+    "no_label": "without a label",
+    "malformed": "malformed",
 }
 
 
 def data(contents: ReportContents) -> Fragment:
-    """Pictures by class and side, and what kind of files they are."""
+    """Examples by class and side, and what they are like."""
     dataset = contents.dataset
     counts = class_side_counts(contents)
     body = render(
@@ -46,12 +54,13 @@ def data(contents: ReportContents) -> Fragment:
         total=int(counts.sum()),
         n_open=MOST_ROWS if len(counts) > MOST_ROWS + 10 else len(counts),
         facts=_facts(contents),
+        wording=contents.wording,
     )
     return Fragment("data", "Data", body)
 
 
 def class_side_counts(contents: ReportContents) -> np.ndarray:
-    """int64, shape (n_classes, 3): pictures of each class on each side, withheld ones left out."""
+    """int64, shape (n_classes, 3): examples of each class on each side, withheld ones left out."""
     counts = np.zeros((len(contents.dataset.class_names), len(SIDES)), dtype=np.int64)
     labels = contents.dataset.labels
     for column, side in enumerate(SIDES):
@@ -60,7 +69,41 @@ def class_side_counts(contents: ReportContents) -> np.ndarray:
 
 
 def _facts(contents: ReportContents) -> list[tuple[str, str]]:
-    """What a reader asks about a set of files: formats, sizes, oddities, treatment."""
+    """What a reader asks about a set: formats, sizes, oddities, treatment."""
+    if isinstance(contents.processing, TextProcessing):
+        facts = _text_facts(contents.dataset.examples, contents.processing)
+    else:
+        facts = _picture_facts(contents, contents.processing)
+    return [*facts, ("Split", _split_text(contents))]
+
+
+def _text_facts(
+    examples: Sequence[TextExample], processing: TextProcessing
+) -> list[tuple[str, str]]:
+    facts = []
+    if examples:
+        lengths = sorted(example.n_characters for example in examples)
+        facts.append(
+            (
+                "Length in characters",
+                f"median {median(lengths):,.0f}, from {lengths[0]:,} to {lengths[-1]:,}",
+            )
+        )
+        scripts = Counter(script_of(example.text) for example in examples)
+        facts.append(("Scripts", ", ".join(f"{k} {n:,}" for k, n in scripts.most_common(6))))
+        languages = language_shares([example.text for example in examples])
+        shares = [f"{k} {percent(v, 0)}" for k, v in list(languages.items())[:5] if v >= 0.01]
+        if shares:
+            facts.append(("Languages, about", ", ".join(shares)))
+    copies = Counter(example.normal_hash for example in examples)
+    doubled = sum(n for n in copies.values() if n > 1)
+    if doubled:
+        facts.append(("Worth knowing", f"{doubled:,} with the same words as another"))
+    facts.append(("What the model sees", f"word pieces, at most {processing.max_tokens} of a text"))
+    return facts
+
+
+def _picture_facts(contents: ReportContents, settings: Preprocessing) -> list[tuple[str, str]]:
     examples = contents.dataset.examples
     facts = []
     if examples:
@@ -88,13 +131,11 @@ def _facts(contents: ReportContents) -> list[tuple[str, str]]:
     found = [f"{count:,} {what}" for what, count in odd.items() if count]
     if found:
         facts.append(("Worth knowing", "; ".join(found)))
-    facts.append(("What the model sees", _preprocessing_text(contents)))
-    facts.append(("Split", _split_text(contents)))
+    facts.append(("What the model sees", _preprocessing_text(contents, settings)))
     return facts
 
 
-def _preprocessing_text(contents: ReportContents) -> str:
-    settings = contents.preprocessing
+def _preprocessing_text(contents: ReportContents, settings: Preprocessing) -> str:
     ways = {
         "crop": "the centre square",
         "pad": "the whole picture, padded to a square",
@@ -115,7 +156,7 @@ def _split_text(contents: ReportContents) -> str:
     if given:
         text = f"{', '.join(given)} as given, the rest by {text}"
     if grouped:
-        text += f"; {plural(grouped, 'picture')} in groups that never part"
+        text += f"; {plural(grouped, contents.wording.noun)} in groups that never part"
     return text
 
 
@@ -124,6 +165,7 @@ def set_aside(contents: ReportContents) -> Fragment | None:
     entries = contents.dataset.set_aside
     if not entries:
         return None
+    is_text = contents.dataset.modality == "text"
     kinds = Counter(entry.kind for entry in entries)
     summary: list[dict[str, Any]] = [
         {"kind": KINDS.get(kind, kind), "count": count} for kind, count in kinds.most_common()
@@ -135,5 +177,7 @@ def set_aside(contents: ReportContents) -> Fragment | None:
         n_open=SET_ASIDE_OPEN if len(entries) > SET_ASIDE_OPEN + 3 else len(entries),
         summary=summary,
         n_used=len(contents.dataset.examples),
+        wording=contents.wording,
+        entry_noun="line" if any(":" in entry.path for entry in entries) and is_text else "file",
     )
     return Fragment("set-aside", "Set aside", body)

@@ -64,7 +64,7 @@ def learning_svg(history: Sequence[EpochRecord], *, name: str) -> Markup:
             figure,
             name=name,
             title="Learning curves",
-            description="Log-loss and accuracy on training and validation pictures by epoch, "
+            description="Log-loss and accuracy on training and validation examples by epoch, "
             "for each phase.",
         )
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tl_app.data.wording import Wording
 from tl_app.evaluation.learning import best_record, kept_phases
 from tl_app.report import text
 from tl_app.report.contents import Fragment, ReportContents
@@ -27,13 +28,14 @@ VERDICT_WORDS = {
 }
 
 STAGES = {
-    "read": "look at every file",
+    "read": "look at every example",
     "load": "load the backbone",
     "features": "run the frozen backbone",
     "train": "train",
     "save": "save the model",
-    "predict": "predict from the files",
+    "predict": "predict from the original examples",
     "evaluate": "evaluate",
+    "explain": "find the telling words",
     "export": "export and check",
     "measure": "measure the cost",
     "report": "write the report",
@@ -81,11 +83,11 @@ def cost(contents: ReportContents) -> Fragment:
     """Inference time, size and memory."""
     measured = contents.cost
     latency: Mapping[str, float] = measured.get("latency_ms") or {}
-    rows = []
+    noun, rows = contents.wording.noun, []
     for batch, value in sorted(latency.items(), key=lambda item: int(item[0])):
         size = int(batch)
-        rate = f"{text.plural(round(1000 * size / value), 'picture')} a second" if value > 0 else ""
-        label = "one picture" if size == 1 else f"{size} pictures at once"
+        rate = f"{text.plural(round(1000 * size / value), noun)} a second" if value > 0 else ""
+        label = f"one {noun}" if size == 1 else f"{size} {contents.wording.nouns} at once"
         rows.append((f"Inference, {label}", text.milliseconds(value), rate))
     parameters = measured.get("n_parameters")
     share = trained_note(
@@ -103,7 +105,13 @@ def cost(contents: ReportContents) -> Fragment:
             "training included",
         ),
     ]
-    body = render("cost.html", rows=rows, where=_device_text(contents), has_latency=bool(latency))
+    body = render(
+        "cost.html",
+        rows=rows,
+        where=_device_text(contents),
+        has_latency=bool(latency),
+        latency_of=measured.get("latency_of") or f"{contents.wording.nouns} already decoded",
+    )
     return Fragment("cost", "Cost", body)
 
 
@@ -116,7 +124,7 @@ def reproduce(contents: ReportContents) -> Fragment:
     facts = [
         ("Seed", str(contents.config.get("seed", "not recorded"))),
         ("Device and precision", _device_text(contents)),
-        ("Engine of the frozen part", _engine_text(decisions)),
+        ("Engine of the frozen part", _engine_text(decisions, contents.wording)),
         ("Backbone", str(backbone.get("name") or contents.config.get("backbone", "unknown"))),
         ("Weights, SHA-256", str(backbone.get("weights_sha256") or "not recorded")),
         ("Data, SHA-256", dataset_fingerprint(contents)),
@@ -135,14 +143,15 @@ def reproduce(contents: ReportContents) -> Fragment:
 
 
 def dataset_fingerprint(contents: ReportContents) -> str:
-    """SHA-256 over bytes, class and side of every picture, in their order.
+    """SHA-256 over bytes, class and side of every example, in their order.
 
     Names of files and folders do not enter, so that a copy elsewhere has the same one.
     """
     digest = hashlib.sha256()
+    kind = "text_hash" if contents.dataset.modality == "text" else "file_hash"
     names = contents.dataset.class_names
     for example, side in zip(contents.dataset.examples, contents.split.sides, strict=True):
-        line = f"{example.file_hash}\t{names[example.label]}\t{side}\n"
+        line = f"{getattr(example, kind)}\t{names[example.label]}\t{side}\n"
         digest.update(line.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
@@ -158,13 +167,13 @@ def _device_text(contents: ReportContents) -> str:
     return "; ".join(parts)
 
 
-def _engine_text(decisions: Mapping[str, Any]) -> str:
+def _engine_text(decisions: Mapping[str, Any], wording: Wording) -> str:
     """Its name, and how fast each engine was that was tried."""
     engine = _mapping(decisions.get("engine"))
     speeds = _mapping(engine.get("images_per_second"))
     words = [f"{name} {speed:.0f}" for name, speed in speeds.items()]
     name = str(engine.get("name") or "not recorded")
-    return f"{name} (pictures a second when tried: {', '.join(words)})" if words else name
+    return f"{name} ({wording.nouns} a second when tried: {', '.join(words)})" if words else name
 
 
 def _system_text(environment: Mapping[str, Any]) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tl_app.data.scripts import script_of
 from tl_app.evaluation.scoring import HEADLINE, Metric, text_summary
-from tl_app.records import ClassMetrics, Evaluation, Interval
+from tl_app.evaluation.slices import slices_by_name, slices_by_size
+from tl_app.explain.occlusion import TellingWord
+from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions
 from tl_app.report.confusion_figure import matrix_svg, overview_svg, row_shares
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.page import render
@@ -24,6 +28,9 @@ MOST_ROWS = 40
 
 N_WORST_PAIRS = 20
 N_WORST_ERRORS = 24
+MOST_TEXT = 1200
+"""Characters of a text that the gallery shows."""
+
 MOST_THUMBNAIL_BYTES = 40_000
 MOST_GALLERY_BYTES = 500_000
 
@@ -50,6 +57,7 @@ def headline(contents: ReportContents) -> Fragment:
             {"row": row, "range": _range(metric, evaluation)}
             for metric, row in zip(HEADLINE, text_summary(evaluation), strict=True)
         ],
+        wording=contents.wording,
         verdict=contents.verdict,
         is_test=evaluation.side == "test",
     )
@@ -88,6 +96,7 @@ def per_class(contents: ReportContents) -> Fragment:
         is_sorted=is_sorted,
         has_numbers=len(numbered) > MOST_CELLS,
         side=contents.evaluation.side,
+        wording=contents.wording,
     )
     return Fragment("classes", "Classes", body)
 
@@ -123,7 +132,7 @@ def confusion(contents: ReportContents) -> Fragment:
         )
     elif len(names) <= MOST_CELLS:
         for show, title in (
-            ("counts", "Confusion matrix: number of pictures"),
+            ("counts", f"Confusion matrix: number of {contents.wording.nouns}"),
             ("shares", "Confusion matrix: percent of the true class"),
         ):
             figures.append(
@@ -142,6 +151,7 @@ def confusion(contents: ReportContents) -> Fragment:
         pairs=_worst_pairs(counts, names),
         n_mistakes=int(counts.sum() - np.trace(counts)),
         n_examples=int(counts.sum()),
+        wording=contents.wording,
     )
     return Fragment("confusions", "Confusions", body)
 
@@ -163,30 +173,100 @@ def _worst_pairs(counts: np.ndarray, names: tuple[str, ...]) -> list[dict[str, o
 
 
 def worst_errors(contents: ReportContents) -> Fragment | None:
-    """The mistakes that the model was surest of, as thumbnails; None without a mistake."""
+    """The mistakes that the model was surest of, to be looked at; None without a mistake."""
     predictions = contents.predictions
     y_pred = predictions.y_pred
-    wrong = np.flatnonzero((predictions.y_true >= 0) & (predictions.y_true != y_pred))
-    if not len(wrong):
+    n_mistakes = int(((predictions.y_true >= 0) & (predictions.y_true != y_pred)).sum())
+    if not n_mistakes:
         return None
-    confidence = predictions.probabilities[wrong, y_pred[wrong]]
-    order = wrong[np.argsort(-confidence, kind="stable")][:N_WORST_ERRORS]
+    order = worst_rows(predictions)
     names, room, items = predictions.class_names, MOST_GALLERY_BYTES, []
+    texts = _texts(contents)
     for row in order.tolist():
-        picture = _data_uri(contents.thumbnail(predictions.paths[row]), room)
+        path = predictions.paths[row]
+        picture = None if texts else _data_uri(contents.thumbnail(path), room)
         room -= len(picture or "")
         items.append(
             {
-                "path": predictions.paths[row],
+                "path": path,
                 "picture": picture,
+                "pieces": _pieces(texts.get(path, ""), contents.telling.get(path, ())),
                 "true": names[predictions.y_true[row]],
                 "predicted": names[y_pred[row]],
                 "predicted_probability": float(predictions.probabilities[row, y_pred[row]]),
                 "true_probability": float(predictions.probabilities[row, predictions.y_true[row]]),
             }
         )
-    body = render("worst_errors.html", items=items, n_mistakes=len(wrong))
+    body = render(
+        "worst_errors.html",
+        items=items,
+        n_mistakes=n_mistakes,
+        wording=contents.wording,
+        has_marks=any(contents.telling.get(item["path"]) for item in items),
+    )
     return Fragment("errors", "Worst errors", body)
+
+
+def worst_rows(predictions: Predictions) -> np.ndarray:
+    """int64, rows of the mistakes that the model was surest of, as the report shows them."""
+    y_pred = predictions.y_pred
+    wrong = np.flatnonzero((predictions.y_true >= 0) & (predictions.y_true != y_pred))
+    confidence = predictions.probabilities[wrong, y_pred[wrong]]
+    return wrong[np.argsort(-confidence, kind="stable")][:N_WORST_ERRORS]
+
+
+def _texts(contents: ReportContents) -> dict[str, str]:
+    """Path -> text; empty where the examples are pictures."""
+    if contents.dataset.modality != "text":
+        return {}
+    return {example.path: example.text for example in contents.dataset.examples}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a text: `strength` 0 is plain, 1 to 3 a mark."""
+
+    text: str
+    strength: int = 0
+    title: str = ""
+
+
+def _pieces(text: str, telling: Sequence[TellingWord]) -> list[Piece]:
+    """A text, shortened, with its telling words marked; the strongest sets the scale."""
+    strongest = max((word.effect for word in telling), default=1.0)
+    pieces: list[Piece] = []
+    done = 0
+    for word in sorted(telling, key=lambda word: word.start):
+        if word.stop > MOST_TEXT:
+            break
+        strength = min(3, 1 + int(3 * word.effect / strongest))
+        title = f"without it {100 * word.effect:.0f} points less sure"
+        pieces.append(Piece(text[done : word.start]))
+        pieces.append(Piece(text[word.start : word.stop], strength, title))
+        done = word.stop
+    rest = text[done:MOST_TEXT]
+    return [*pieces, Piece(rest + ("…" if len(text) > MOST_TEXT else ""))]
+
+
+def slices(contents: ReportContents) -> Fragment | None:
+    """Accuracy of short and long texts, and of each script; None for pictures."""
+    texts = _texts(contents)
+    if not texts:
+        return None
+    predictions = contents.predictions
+    known = predictions.y_true >= 0
+    is_right = (predictions.y_true == predictions.y_pred)[known]
+    mine = [texts[path] for path, keep in zip(predictions.paths, known, strict=True) if keep]
+    sizes = np.array([len(text) for text in mine], dtype=np.int64)
+    tables = [
+        ("By length", slices_by_size(sizes, is_right, "characters")),
+        ("By script", slices_by_name([script_of(text) for text in mine], is_right)),
+    ]
+    tables = [(title, rows) for title, rows in tables if len(rows) > 1]
+    if not tables:
+        return None
+    body = render("slices.html", tables=tables, side=contents.evaluation.side)
+    return Fragment("slices", "Slices", body)
 
 
 def _data_uri(picture: bytes | None, room: int) -> str | None:

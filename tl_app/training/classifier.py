@@ -183,6 +183,13 @@ def set_dropout(head: keras.Model, rate: float) -> None:
             layer.rate = rate
 
 
+def set_recompute(model: keras.Model, on: bool) -> None:
+    """Let the blocks that can compute their activations again do so, before a step is traced."""
+    for layer in model.layers:
+        if hasattr(layer, "recompute"):
+            layer.recompute = on
+
+
 def describe_phase(
     phase: Phase, classifier: Classifier, variables: Sequence[keras.Variable]
 ) -> str:
@@ -195,6 +202,10 @@ def describe_phase(
     """
     n_parameters = sum(int(np.prod(v.shape)) for v in variables)
     blocks = classifier.backbone.blocks
+    how = ""
+    if phase.lora_rank:
+        base = "" if phase.base_weights == "float32" else f" on {phase.base_weights} weights"
+        how = f", LoRA of rank {phase.lora_rank}{base}"
     if phase.unfreeze == 0:
         what = "head"
     elif phase.unfreeze == "all":
@@ -206,9 +217,9 @@ def describe_phase(
         classifier.backbone, phase.unfreeze
     )
     rates = f"{phase.learning_rate:g}"
-    if lowest != phase.learning_rate:
+    if lowest != phase.learning_rate and not phase.lora_rank:
         rates += f" (lowest block {lowest:.2g})"
     return (
-        f"Phase '{phase.name}': {what} ({n_parameters:,} parameters), learning rate {rates}, "
+        f"Phase '{phase.name}': {what} ({n_parameters:,} parameters{how}), learning rate {rates}, "
         f"{phase.schedule}"
     )

@@ -51,7 +51,7 @@ class PhaseDecision:
 
     def describe(self) -> str:
         if self.source == "streamed":
-            text = "pictures streamed through the whole network"
+            text = "streamed through the whole network"
             other = ("keeping activations", self.kept_seconds)
         else:
             views = f"{self.n_views} views" if self.n_views > 1 else "one view"

@@ -11,13 +11,15 @@ import tensorflow as tf
 
 from tl_app import interrupt
 from tl_app.config import Config, Phase
+from tl_app.data.wording import WORDINGS
 from tl_app.errors import Interrupted
 from tl_app.progress import Bar
 from tl_app.training.batches import BatchSource, EpochPlan, Targets, plan_epoch, steps_per_epoch
 from tl_app.training.checkpoint import TrainingState
-from tl_app.training.classifier import Classifier, describe_phase, set_dropout
+from tl_app.training.classifier import Classifier, describe_phase, set_dropout, set_recompute
 from tl_app.training.decisions import PhaseDecision
 from tl_app.training.hardware import Hardware
+from tl_app.training.lora import Adapter
 from tl_app.training.optimizer import build_optimizer
 from tl_app.training.phase_inputs import PhaseInputs, TrainingData
 from tl_app.training.step import Forward, TrainStep
@@ -39,6 +41,7 @@ class Descent:
         step: takes one step.
         validation_logits: with the weights as they are; float32, shape (n_validation, n_classes).
         learning_rate: of the step that was taken last.
+        adapter: low-rank updates, where the phase trains those in place of its blocks.
     """
 
     phase: Phase
@@ -52,6 +55,13 @@ class Descent:
     step: TrainStep
     validation_logits: Callable[[], np.ndarray]
     learning_rate: Callable[[], float]
+    adapter: Adapter | None = None
+
+    @property
+    def moments(self) -> list[keras.Variable]:
+        """All that a resumed run needs besides the classifier's own weights."""
+        extra = [] if self.adapter is None else [*self.adapter.variables, *self.adapter.seeds]
+        return [*self.optimizer.variables, *extra]
 
     def epoch(
         self, state: TrainingState, bar: Bar, save: Callable[[TrainingState], None]
@@ -86,9 +96,10 @@ class Descent:
 
     def describe(self, classifier: Classifier, hardware: Hardware, batch_size: int) -> str:
         """One line for people: what trains, on what, how long at most."""
+        unit = WORDINGS[classifier.backbone.spec.modality].nouns
         return (
             f"{describe_phase(self.phase, classifier, self.variables)}, up to "
-            f"{self.phase.epochs} epochs of {self.n_steps} steps of {batch_size} pictures; "
+            f"{self.phase.epochs} epochs of {self.n_steps} steps of {batch_size} {unit}; "
             f"{self.decision.describe()}; {hardware.describe()}"
         )
 
@@ -122,7 +133,14 @@ def build_descent(
     decision = inputs.decide(phase)
     # Streamed pictures run through the frozen part too, in the same graph.
     streamed = decision.source == "streamed"
-    above = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
+    set_recompute(classifier.backbone.model, phase.recompute)
+    adapter = None
+    if phase.lora_rank:
+        with strategy.scope():
+            adapter = Adapter(classifier, phase, inputs.seed(phase))
+        above = adapter.whole if streamed else adapter.above
+    else:
+        above = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
     source = inputs.source(phase, decision)
     lengths = data.items.lengths if streamed else None
     spec = None
@@ -135,6 +153,10 @@ def build_descent(
     n_steps = steps_per_epoch(n_train, batch_size)
     with strategy.scope():
         variables, factors = classifier.trainable(phase.unfreeze, phase.layer_decay)
+        if adapter is not None:
+            heads = list(classifier.head.trainable_variables)
+            variables = [*heads, *adapter.variables]
+            factors = [1.0] * len(variables)
         optimizer, schedule = build_optimizer(
             phase,
             variables,
@@ -166,6 +188,7 @@ def build_descent(
         ),
         validation_logits=lambda: forward(validation())[back],
         learning_rate=lambda: float(schedule(optimizer.iterations - 1)),
+        adapter=adapter,
     )
 
 

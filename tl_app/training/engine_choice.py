@@ -71,7 +71,7 @@ class EngineSource:
         self._reporter = reporter
         self._area = (shape[0] / NOMINAL_SIZE_PX) ** 2 if shape[0] is not None else 1.0
         self._name: str | None = None
-        self._names = engine_candidates(config, hardware)
+        self._names = engine_candidates(config, hardware, takes_texts=shape[0] is None)
         recorded = decisions.read().get("engine")
         if recorded is not None:
             self._name = recorded["name"]
@@ -226,8 +226,15 @@ class EngineSource:
         }
 
 
-def engine_candidates(config: Config, hardware: Hardware) -> tuple[str, ...]:
-    """Names of the engines that may run the frozen part, the likeliest first."""
+def engine_candidates(
+    config: Config, hardware: Hardware, *, takes_texts: bool = False
+) -> tuple[str, ...]:
+    """Names of the engines that may run the frozen part, the likeliest first.
+
+    Texts differ in length, which TensorFlow's own graph alone takes as it comes.
+    """
+    if takes_texts:
+        return ("tensorflow",)
     if config.engine != "auto":
         return (config.engine,)
     on_gpu = hardware.devices[0].startswith("GPU")

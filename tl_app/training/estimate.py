@@ -50,12 +50,14 @@ class Estimate:
         phases: name of a phase -> at most so many seconds, early stopping aside.
         n_looks: pictures times views that are still to be looked at.
         disk_bytes: that kept features will take.
+        unit: what a look is at.
     """
 
     features: float
     phases: Mapping[str, float]
     n_looks: int
     disk_bytes: int
+    unit: str = "looks at pictures"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -68,7 +70,7 @@ class Estimate:
     def describe(self) -> str:
         """One line for people."""
         parts = [
-            f"features {duration_text(self.features)} ({self.n_looks:,} looks at pictures)"
+            f"features {duration_text(self.features)} ({self.n_looks:,} {self.unit})"
             if self.n_looks
             else "features are all here"
         ]
@@ -103,7 +105,13 @@ def estimate_ahead(
         n_devices=len(hardware.devices),
     )
     n_pictures, picture_bytes = inputs.pictures_to_keep(phases)
-    return Estimate(seconds + n_pictures * LOAD_SECONDS, ahead, n_looks, disk_bytes + picture_bytes)
+    return Estimate(
+        seconds + n_pictures * LOAD_SECONDS,
+        ahead,
+        n_looks,
+        disk_bytes + picture_bytes,
+        "looks at pictures" if data.items.dtype == "float32" else "texts",
+    )
 
 
 def measure_looks(

@@ -16,6 +16,7 @@ import tensorflow as tf
 from scipy.special import log_softmax, softmax
 
 from tl_app import interrupt
+from tl_app.backbones.blocks import cut
 from tl_app.config import Config, Phase, require_unmixed
 from tl_app.errors import RunError
 from tl_app.features.extract import ViewPass
@@ -29,9 +30,10 @@ from tl_app.training.batches import (
 from tl_app.training.checkpoint import Checkpoints, TrainingState
 from tl_app.training.classifier import BlockCount, Classifier
 from tl_app.training.decisions import Decisions
-from tl_app.training.descent import build_descent
+from tl_app.training.descent import Descent, build_descent
 from tl_app.training.estimate import estimate_ahead
 from tl_app.training.hardware import Hardware
+from tl_app.training.lora import Adapter, count_updates
 from tl_app.training.phase_inputs import PhaseInputs, TrainingData
 from tl_app.training.solving import solve_head
 from tl_app.training.step import Forward
@@ -41,10 +43,18 @@ MIN_GAIN = 1e-4
 """A validation log-loss must fall by this much to count as better within a phase."""
 
 
+FLOAT_BYTES = 4
+"""Optimizers keep their moments in float32, whatever the network computes in."""
+
+
 def highest_unfreeze(phases: Iterable[Phase]) -> BlockCount:
     """The deepest boundary that any phase trains down to."""
     counts = [phase.unfreeze for phase in phases]
     return "all" if "all" in counts else max(counts)
+
+
+def _n_parameters(variables: Iterable[keras.Variable]) -> int:
+    return sum(int(np.prod(v.shape)) for v in variables)
 
 
 def _is_over(state: TrainingState, phase: Phase) -> bool:
@@ -94,11 +104,19 @@ class PhaseTrainer:
             reporter,
         )
         self.variables = classifier.state_variables(highest_unfreeze(config.phases))
-        n_trainable = sum(int(np.prod(v.shape)) for v in self.variables if v.trainable)
-        self.decisions.record("trainable", {"n_parameters": n_trainable})
+        self.decisions.record(
+            "trainable", {"n_parameters": max(map(self._n_trainable, config.phases))}
+        )
         self.class_weights = class_weights(
             data.labels[data.train_rows], data.n_classes, config.class_weights
         )
+
+    def _n_trainable(self, phase: Phase) -> int:
+        head = self.classifier.head.trainable_variables
+        if phase.lora_rank:
+            part = cut(self.classifier.backbone, phase.unfreeze)[1]
+            return _n_parameters(head) + count_updates(part, phase.lora_rank)
+        return _n_parameters(self.classifier.trainable(phase.unfreeze, 1.0)[0])
 
     def prepare(self) -> None:
         """Run the frozen part for the phases that are left, in one pass over the pictures.
@@ -240,7 +258,8 @@ class PhaseTrainer:
             class_weights=self.class_weights,
             batch_size=state.batch_size,
         )
-        moments = descent.optimizer.variables
+        moments = descent.moments
+        self._note_trained(phase, descent)
         if state.epoch or state.step:
             self.checkpoints.restore_optimizer(moments)
             # Where the batch was halved, an epoch has more steps than it had.
@@ -297,7 +316,7 @@ class PhaseTrainer:
                 history=(*state.history, record),
                 epochs_without_gain=0 if gained else state.epochs_without_gain + 1,
             )
-            state = self._keep_if_best(state, record, moments)
+            state = self._keep_if_best(state, record, moments, descent.adapter)
             self.reporter.message(
                 f"  epoch {epoch + 1}/{phase.epochs}: loss {record.train_loss:.3g}, validation "
                 f"log-loss {record.validation_log_loss:.3g}, accuracy "
@@ -309,6 +328,15 @@ class PhaseTrainer:
                 f"fell by less than {MIN_GAIN:g}"
             )
         return state
+
+    def _note_trained(self, phase: Phase, descent: Descent) -> None:
+        """What a phase trains, and what that takes, for the report."""
+        noted = self.decisions.read().get("trained", {})
+        noted[phase.name] = {
+            "n_parameters": _n_parameters(descent.variables),
+            "optimizer_bytes": FLOAT_BYTES * _n_parameters(descent.optimizer.variables),
+        }
+        self.decisions.record("trained", noted)
 
     def _say_estimate(
         self, state: TrainingState, phases: Sequence[Phase], passes: Sequence[ViewPass]
@@ -365,9 +393,14 @@ class PhaseTrainer:
         state: TrainingState,
         record: EpochRecord,
         optimizer: Sequence[keras.Variable] = (),
+        adapter: Adapter | None = None,
     ) -> TrainingState:
         if record.is_best:
             state = replace(state, best_loss=record.validation_log_loss)
+            before = None if adapter is None else adapter.merge()
             state = self.checkpoints.save_best(state, record.phase, record.epoch, self.variables)
+            if adapter is not None and before is not None:
+                adapter.undo(before)
+                adapter.save(self.folder.adapter_file(record.phase))
         self.checkpoints.save(state, self.variables, optimizer)
         return state

@@ -1,0 +1,197 @@
+"""Texts through the command line: one real run with the real encoder, and every verb on it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.end_to_end.photos import tl_app, tl_app_json
+from tl_app.cli.main import main
+from tl_app.run import RunFolder
+
+pytestmark = pytest.mark.slow
+
+FAST = ("--set", "phases.1.epochs=1", "--set", "phases.1.unfreeze=1")
+HOSTILE = '<script>alert("1")</script> it was dreadful, truly awful & bad'
+GOOD = ("wonderful", "lovely", "great", "delightful", "excellent", "superb")
+BAD = ("awful", "dreadful", "terrible", "boring", "disgusting", "horrible")
+THINGS = ("film", "meal", "book", "hotel", "phone", "concert", "game", "journey")
+
+
+def sentences(n: int) -> list[tuple[str, str]]:
+    """Texts of a plain kind with their labels, of several lengths, none twice."""
+    chance = random.Random(0)
+    rows: dict[str, str] = {}
+    while len(rows) < n:
+        label = ("praise", "blame")[len(rows) % 2]
+        word = chance.choice(GOOD if label == "praise" else BAD)
+        thing = chance.choice(THINGS)
+        tail = " ".join(chance.choice(THINGS) for _ in range(chance.randrange(0, 40)))
+        rows[f"The {thing} was {word}. {tail}".strip()] = label
+    return list(rows.items())
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("texts") / "mail.csv"
+    rows = [*sentences(90), (HOSTILE, "blame"), ("", "blame"), ("nul \0 byte", "praise")]
+    with file.open("w", newline="", encoding="utf-8-sig") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["text", "label"])
+        writer.writerows(rows)
+    return file
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("text_workplace")
+
+
+@pytest.fixture(scope="module")
+def trained(table: Path, workplace: Path) -> dict[str, Any]:
+    return tl_app_json("train", table, "--name", "first", *FAST, cwd=workplace)
+
+
+@pytest.fixture(scope="module")
+def run(trained: dict[str, Any], workplace: Path) -> RunFolder:
+    return RunFolder.open(workplace / trained["run"], workplace)
+
+
+def test_a_table_is_trained_evaluated_and_exported(trained, run):
+    assert trained["test"]["accuracy"]["value"] >= 0.8  # half by chance
+    assert trained["set_aside"]["by_kind"] == {"empty": 1, "nul_bytes": 1}
+    dataset = run.read_dataset()
+    assert dataset.modality == "text"
+    assert len(dataset.examples) == 91
+    assert run.read_config().backbone == "minilm-l6"
+    assert {e.path for e in dataset.set_aside} == {"mail.csv:93", "mail.csv:94"}
+
+
+def test_the_report_speaks_of_texts_and_runs_no_markup_of_theirs(trained, workplace):
+    page = (workplace / trained["report"]).read_text(encoding="utf-8")
+    assert "Text classification report" in page
+    assert "<script" not in page
+    assert "picture" not in page.split("How to reproduce it")[-2]
+    assert "Scripts" in page
+    assert "Latin" in page
+
+
+def test_predictions_of_a_text_a_table_and_files_agree(trained, workplace, run):
+    given = ["The meal was superb.", "The hotel was disgusting."]
+    files = workplace / "new"
+    files.mkdir()
+    for number, text in enumerate(given):
+        (files / f"{number}.txt").write_text(text, encoding="utf-8")
+    (files / "empty.txt").write_text("")
+    lines = workplace / "new.jsonl"
+    lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in given))
+    told = []
+    for arguments in (("--text", given[0], "--text", given[1]), (files,), (lines,)):
+        document = tl_app_json("predict", trained["run"], *arguments, cwd=workplace)
+        assert [row["label"] for row in document["predictions"]] == ["praise", "blame"]
+        told.append([row["probability"] for row in document["predictions"]])
+    np.testing.assert_allclose(told[1:], [told[0]] * 2, atol=1e-6)
+    alone = tl_app("predict", trained["run"], cwd=workplace)
+    assert alone.returncode == 2
+    assert "nothing to predict" in alone.stderr
+
+
+def test_the_export_is_the_run(trained, workplace, run):
+    done = tl_app_json("export", trained["run"], "served", cwd=workplace)
+    assert done["largest_difference"] <= 1e-5
+    recorded = run.read_predictions("test")
+    assert done["n_examples"] == len(recorded.paths)
+    texts = {example.path: example.text for example in run.read_dataset().examples}
+    given = [part for path in recorded.paths for part in ("--text", texts[path])]
+    document = tl_app_json("predict", "served", *given, cwd=workplace)
+    said = [
+        [row["probabilities"][n] for n in recorded.class_names] for row in document["predictions"]
+    ]
+    np.testing.assert_allclose(said, recorded.probabilities, atol=1e-5)
+
+
+def test_evaluate_on_another_table_warns_of_texts_that_were_trained_on(trained, workplace, table):
+    done = tl_app("evaluate", trained["run"], table, "--json", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    assert "texts were trained on" in done.stderr
+    assert json.loads(done.stdout)["n_examples"] == 91
+
+
+def test_what_does_not_fit_is_told_before_anything_is_written(
+    workplace, table, photos, trained, capfd
+):
+    wrong = {
+        ("train", table, "--backbone", "efficientnet_lite0"): "made for pictures",
+        ("train", photos, "--backbone", "minilm-l6"): "made for texts",
+        ("train", table, "--set", "engine=litert"): "differ in length",
+        ("train", table, "--weights", "w.h5"): "its own weights",
+        ("train", table, "--text-column", "bdy"): "no column bdy",
+        ("train", table, "--set", "phases.1.lora_rank=-1"): "lora_rank",
+        ("train", table, "--set", "phases.0.lora_rank=8"): "unfreeze 1 or more",
+        ("train", table, "--set", "phases.1.base_weights=int8"): "lora_rank 1 or more",
+        ("train", table, "--set", "phases.1.mixup_alpha=0.2"): "do not fit texts",
+        ("evaluate", workplace / trained["run"], photos): "takes texts",
+        ("predict", workplace / trained["run"], photos / "stripes" / "000.png"): "can be used",
+    }
+    before = sorted(workplace.rglob("*"))
+    for arguments, words in wrong.items():
+        code = main([*map(str, arguments), "--output", str(workplace)])
+        said = " ".join(capfd.readouterr().err.split())
+        assert code in (2, 3), (arguments, said)
+        assert words in said, (arguments, said)
+        assert "Traceback" not in said
+    assert sorted(workplace.rglob("*")) == before
+
+
+def test_killed_and_resumed_is_the_same_bit_for_bit(table, workplace, run):
+    lora = (*FAST, "--set", "phases.1.lora_rank=2", "--set", "phases.1.epochs=6")
+    whole = tl_app("train", table, "--name", "whole", *lora, cwd=workplace)
+    assert whole.returncode == 0, whole.stderr
+    command = [sys.executable, "-m", "tl_app", "train", str(table), "--name", "killed", *lora]
+    process = subprocess.Popen(command, cwd=workplace, stderr=subprocess.DEVNULL)
+    latest = workplace / "models" / "killed" / "checkpoints" / "latest.npz"
+    history = 0
+    while history < 3 and process.poll() is None:
+        time.sleep(0.05)
+        if latest.exists():
+            with np.load(latest) as arrays:
+                history = len(json.loads(arrays["state"].tobytes())["history"])
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert history >= 3
+    assert json.loads((workplace / "models/killed/run.json").read_text())["status"] == "training"
+    done = tl_app("train", "--resume", "killed", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    first, second = (RunFolder.open(name, workplace) for name in ("whole", "killed"))
+    for side in ("train", "validation", "test"):
+        np.testing.assert_array_equal(
+            first.read_predictions(side).probabilities, second.read_predictions(side).probabilities
+        )
+    if first.adapter_file("fine_tune").exists():
+        assert first.adapter_file("fine_tune").read_bytes() == (
+            second.adapter_file("fine_tune").read_bytes()
+        )
+
+
+def test_texts_in_another_language_are_warned_of(tmp_path):
+    things = ("phim", "sách", "khách sạn", "điện thoại", "bữa ăn", "trò chơi")
+    rows = [
+        (f"Tôi nghĩ rằng {thing} này thật sự {word}, số {number}", label)
+        for number, thing in enumerate(things * 4)
+        for word, label in (("tuyệt vời và đáng nhớ", "tốt"), ("kinh khủng và nhàm chán", "xấu"))
+    ]
+    file = tmp_path / "vi.tsv"
+    file.write_text("text\tlabel\n" + "".join(f"{t}\t{label}\n" for t, label in rows))
+    done = tl_app("train", file, "--name", "vi", *FAST, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "languages that minilm-l6 does not know (vi" in " ".join(done.stderr.split())

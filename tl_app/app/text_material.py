@@ -1,0 +1,221 @@
+"""Texts on their way through a run; see `materials.Material`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tl_app.app.beginning import load_for
+from tl_app.backbones.blocks import Backbone
+from tl_app.backbones.loading import load_encoder
+from tl_app.backbones.registry import get_encoder_spec
+from tl_app.config import Config, DataSettings, require_unmixed
+from tl_app.data.class_names import Purpose
+from tl_app.data.scripts import language_shares
+from tl_app.data.source import Source
+from tl_app.data.texts import scan_texts
+from tl_app.errors import ConfigError, RunError
+from tl_app.explain.occlusion import TellingWord, telling_words
+from tl_app.export.parity import TextEvidence
+from tl_app.export.served_input import ServedInput, served_texts
+from tl_app.features.extract import FrozenPart
+from tl_app.features.store import FeatureStore
+from tl_app.features.texts import TokenizedTexts
+from tl_app.inputs.wordpiece import WordPiece
+from tl_app.progress import Reporter
+from tl_app.records import AnyProcessing, Dataset, Predictions, TextExample, TextProcessing
+from tl_app.training.batches import stream
+from tl_app.training.hardware import Hardware
+
+TOLD_AT_ONCE = 32
+"""Texts, where some are asked about again without some of their words."""
+
+FOREIGN_SHARE = 0.3
+"""Of the texts in a language that the encoder does not know: a warning."""
+
+
+class TextMaterial:
+    """Texts to int32 token numbers (n, length), filled up with zeros."""
+
+    def __init__(
+        self,
+        config: Config,
+        hardware: Hardware,
+        strategy: tf.distribute.Strategy,
+        reporter: Reporter,
+        processing: AnyProcessing | None = None,
+    ) -> None:
+        require_unmixed(config.phases)
+        if config.engine not in ("auto", "tensorflow"):
+            raise ConfigError(
+                "This engine runs pictures of one size; texts differ in length.",
+                received=f"engine {config.engine}",
+                allowed="auto or tensorflow",
+            )
+        if config.weights is not None:
+            raise ConfigError(
+                "An encoder of texts comes with its own weights.",
+                received=f"weights {config.weights}",
+                allowed="no weights",
+            )
+        self._name = config.backbone
+        self._settings = config.data
+        encoder = load_for(
+            partial(load_encoder, self._name, reporter=reporter), config.seed, hardware, strategy
+        )
+        self.backbone = encoder.backbone
+        self._tokenizer = WordPiece(encoder.vocabulary, encoder.max_tokens)
+        self.processing = TextProcessing(encoder.max_tokens, vocabulary_sha256(encoder.vocabulary))
+        self._typical_tokens = encoder.max_tokens
+        if processing is not None and processing != self.processing:
+            raise RunError(
+                "The encoder's vocabulary is not the one that the run began with.",
+                received=f"SHA-256 {self.processing.vocabulary_sha256}",
+                allowed=f"{processing}",
+                next_step="train anew",
+            )
+
+    def load_again(self, reporter: Reporter) -> Backbone:
+        return load_encoder(self._name, reporter=reporter).backbone
+
+    def read(
+        self,
+        source: Source,
+        *,
+        before: Dataset[TextExample] | None,
+        output: Path,
+        store: FeatureStore,
+        reporter: Reporter,
+    ) -> Dataset[TextExample]:
+        return read_texts(
+            source,
+            self._settings,
+            reporter=reporter,
+            test_required=self._settings.test_fraction > 0,
+            known_class_names=() if before is None else before.class_names,
+        )
+
+    def settle(self, dataset: Dataset[TextExample], reporter: Reporter) -> None:
+        """Nothing of the processing depends on the texts; a foreign language is told of."""
+        spec = get_encoder_spec(self._name)
+        known = spec.language_codes
+        if not known:
+            return
+        shares = language_shares([example.text for example in dataset.examples])
+        foreign = {code: share for code, share in shares.items() if code not in known}
+        if sum(foreign.values()) < FOREIGN_SHARE:
+            return
+        listed = ", ".join(f"{code} {share:.0%}" for code, share in list(foreign.items())[:4])
+        reporter.warn(
+            f"{sum(foreign.values()):.0%} of the texts seem to be in languages that "
+            f"{self._name} does not know ({listed}); it was trained on "
+            f"{spec.languages}. Expect poor figures, or take an encoder for these "
+            "languages"
+        )
+
+    def items(self, dataset: Dataset[TextExample], store: FeatureStore) -> TokenizedTexts:
+        items = TokenizedTexts([example.text for example in dataset.examples], self._tokenizer)
+        self._typical_tokens = int(np.median(items.lengths))
+        return items
+
+    def batches(
+        self, dataset: Dataset[TextExample], rows: np.ndarray, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
+        """Those of like length together."""
+        items = TokenizedTexts([dataset.examples[row].text for row in rows], self._tokenizer)
+        order = np.argsort(items.lengths, kind="stable")
+        parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        return zip(parts, stream(items, parts), strict=True)
+
+    def served(self) -> ServedInput:
+        return served_texts(self.processing, self._tokenizer)
+
+    def evidence(self, dataset: Dataset[TextExample], rows: np.ndarray) -> TextEvidence:
+        return text_evidence(dataset, rows)
+
+    def explain(
+        self,
+        dataset: Dataset[TextExample],
+        predictions: Predictions,
+        rows: np.ndarray,
+        forward: FrozenPart,
+        reporter: Reporter,
+    ) -> dict[str, tuple[TellingWord, ...]]:
+        texts = {example.path: example.text for example in dataset.examples}
+        said = predictions.y_pred
+        found = {}
+        with reporter.bar("Finding telling words", len(rows), "texts") as bar:
+            for row in rows.tolist():
+                path = predictions.paths[row]
+                found[path] = telling_words(
+                    texts[path], int(said[row]), lambda asked: self._tell(asked, forward)
+                )
+                bar.advance()
+        return found
+
+    def _tell(self, texts: Sequence[str], forward: FrozenPart) -> np.ndarray:
+        """float32, shape (n, n_classes), in parts that bound the memory."""
+        parts = [texts[i : i + TOLD_AT_ONCE] for i in range(0, len(texts), TOLD_AT_ONCE)]
+        return np.concatenate([forward(self._tokenizer(list(p)).to_tensor()) for p in parts])
+
+    def sample(self, n: int) -> np.ndarray:
+        """Of the length that is the median of the run's texts."""
+        shape = (n, self._typical_tokens)
+        return np.random.default_rng(0).integers(1000, 2000, shape).astype(np.int32)
+
+
+def text_evidence(dataset: Dataset[TextExample], rows: Sequence[int] | np.ndarray) -> TextEvidence:
+    """The texts that an export is checked with."""
+    examples = [dataset.examples[row] for row in rows]
+    return TextEvidence(
+        names=[example.path for example in examples], texts=[example.text for example in examples]
+    )
+
+
+def vocabulary_sha256(vocabulary: Sequence[str]) -> str:
+    """Of the pieces, one a line in UTF-8, hexadecimal."""
+    return hashlib.sha256("".join(f"{piece}\n" for piece in vocabulary).encode()).hexdigest()
+
+
+def read_texts(
+    source: Source,
+    settings: DataSettings,
+    *,
+    reporter: Reporter,
+    test_required: bool,
+    known_class_names: tuple[str, ...] = (),
+    purpose: Purpose = "training",
+) -> Dataset[TextExample]:
+    """The texts of a source; see `data.texts.scan_texts`.
+
+    Raises:
+        ConfigError: settings of pictures are given for texts.
+        DataError: the source cannot be used.
+    """
+    wrong = [
+        f"{option} {value}"
+        for option, value in (("--table", source.table), ("--data-dir", source.data_dir))
+        if value is not None
+    ]
+    if wrong:
+        raise ConfigError(
+            "A table of texts is named itself.",
+            received=f"{source.name} with {', '.join(wrong)}",
+            allowed="tl-app train TABLE",
+            next_step="leave the option out",
+        )
+    return scan_texts(
+        source.name,
+        settings,
+        reporter=reporter,
+        test_required=test_required,
+        known_class_names=known_class_names,
+        text_column=source.text_column,
+        label_column=source.label_column,
+        purpose=purpose,
+    )

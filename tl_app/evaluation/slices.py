@@ -1,0 +1,90 @@
+"""How right the model is on parts of the evaluated side, such as short and long texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tl_app.evaluation.intervals import wilson_limits
+from tl_app.records import Interval
+
+MOST_SLICES = 4
+LEAST_EXAMPLES = 8
+"""A slice of fewer says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One part.
+
+    Attributes:
+        name: for people.
+        n_examples: how many it has.
+        accuracy: with its interval.
+        differs: whether it is worse or better than the rest beyond chance, all slices of the
+            table looked at together (Fisher's exact test, Bonferroni, 5 %).
+    """
+
+    name: str
+    n_examples: int
+    accuracy: Interval
+    differs: bool
+
+
+def slices_by_name(names: Sequence[str], is_right: np.ndarray) -> list[Slice]:
+    """One slice a name, the most frequent first; rare ones are left out.
+
+    Args:
+        names: of each example's slice.
+        is_right: bool, shape (n_examples,).
+    """
+    labels = np.array(names, dtype=object)
+    found = sorted(set(names), key=lambda name: (-int((labels == name).sum()), name))
+    members = [(name, labels == name) for name in found]
+    return _measured([(n, m) for n, m in members if m.sum() >= LEAST_EXAMPLES], is_right)
+
+
+def slices_by_size(sizes: np.ndarray, is_right: np.ndarray, unit: str) -> list[Slice]:
+    """Parts of about equal numbers of examples, from the smallest to the largest.
+
+    Args:
+        sizes: int64, shape (n_examples,).
+        is_right: bool, shape (n_examples,).
+        unit: plural, for the names: "characters".
+    """
+    n_slices = min(MOST_SLICES, len(sizes) // LEAST_EXAMPLES)
+    if n_slices < 2:
+        return []
+    cuts = np.unique(np.quantile(sizes, np.linspace(0, 1, n_slices + 1)[1:-1], method="lower"))
+    place = np.searchsorted(cuts, sizes, side="left")
+    members = []
+    for number in range(len(cuts) + 1):
+        mine = place == number
+        if mine.any():
+            low, high = int(sizes[mine].min()), int(sizes[mine].max())
+            span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+            members.append((f"{span} {unit}", mine))
+    return _measured(members, is_right)
+
+
+def _measured(members: Sequence[tuple[str, np.ndarray]], is_right: np.ndarray) -> list[Slice]:
+    from scipy.stats import fisher_exact
+
+    found = []
+    for name, mine in members:
+        n, right = int(mine.sum()), int(is_right[mine].sum())
+        others, others_right = len(is_right) - n, int(is_right.sum()) - right
+        table = [[right, n - right], [others_right, others - others_right]]
+        p_value = float(fisher_exact(table).pvalue) if others else 1.0
+        low, high = wilson_limits(right, n)
+        found.append(
+            Slice(
+                name,
+                n,
+                Interval(right / n, float(low), float(high)),
+                p_value * len(members) < 0.05,
+            )
+        )
+    return found
