@@ -41,7 +41,7 @@ HEAD = Phase(name="head", views=0)
 LORA = Phase(
     name="lora",
     unfreeze="all",
-    epochs=3,
+    epochs=2,
     learning_rate=5e-4,
     schedule="linear",
     lora_rank=8,
@@ -49,13 +49,13 @@ LORA = Phase(
 )
 WAYS: dict[str, tuple[Phase, ...]] = {
     "frozen": (HEAD,),
-    "top": (HEAD, Phase(name="top", unfreeze=2, epochs=3, learning_rate=1e-4, views=0)),
+    "top": (HEAD, Phase(name="top", unfreeze=2, epochs=2, learning_rate=1e-4, views=0)),
     "whole": (
         HEAD,
         Phase(
             name="whole",
             unfreeze="all",
-            epochs=3,
+            epochs=2,
             learning_rate=5e-5,
             layer_decay=0.8,
             schedule="linear",

@@ -278,7 +278,7 @@ def default_text_phases() -> tuple[Phase, ...]:
         Phase(
             name="fine_tune",
             unfreeze="all",
-            epochs=3,
+            epochs=2,
             learning_rate=5e-5,
             schedule="linear",
             layer_decay=0.8,
@@ -307,6 +307,11 @@ class Config(Settings):
         description="A name that tl-app backbones lists, or hub:HANDLE_OR_PATH.",
     )
     weights: str | None = Field(None, description="A weight file of your own for the backbone.")
+    preprocessor: str | None = Field(
+        None,
+        description="TensorFlow Hub handle or folder of what feeds a hub: encoder of texts (the "
+        "BERT family); None where the encoder takes strings.",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
         0, description="Of the split and of all chance in training."
     )

@@ -276,12 +276,13 @@ class TextProcessing:
     """All that turns a text into the encoder's token numbers; recorded once, used everywhere.
 
     Attributes:
-        max_tokens: longer texts are cut.
-        vocabulary_sha256: of the tokenizer's pieces, one a line in UTF-8, hexadecimal.
+        max_tokens: longer texts are cut; None where the encoder takes strings, and cuts.
+        vocabulary_sha256: of the tokenizer's pieces, one a line in UTF-8, hexadecimal; None
+            likewise.
     """
 
-    max_tokens: int
-    vocabulary_sha256: str
+    max_tokens: int | None
+    vocabulary_sha256: str | None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -72,3 +72,76 @@ def enliven(model, seed: int = 0) -> None:
         else:
             values = random.normal(0, 0.1, shape)
         variable.assign(values.astype("float32"))
+
+
+def write_string_encoder(folder: Path, model, tokenizer) -> Path:
+    """A text encoder as TensorFlow Hub defines it: strings (n,) to vectors (n, n_features)."""
+    import tensorflow as tf
+
+    from tl_app.backbones.bert import MaskedMean
+
+    mean = MaskedMean()
+
+    class Encoder(tf.__internal__.tracking.AutoTrackable):
+        def __init__(self) -> None:
+            self.model, self.tokenizer = model, tokenizer
+            self.trainable_variables = [v.value for v in model.weights if "seed" not in v.path]
+            self.variables = self.trainable_variables
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+        def __call__(self, texts):
+            return mean(self.model(self.tokenizer(texts).to_tensor(), training=False))
+
+    tf.saved_model.save(Encoder(), str(folder))
+    return folder
+
+
+def write_preprocessor(folder: Path, tokenizer, length: int = 32) -> Path:
+    """What feeds an encoder of the BERT family: strings to three int32 tensors (n, length)."""
+    import tensorflow as tf
+
+    class Preprocessor(tf.__internal__.tracking.AutoTrackable):
+        def __init__(self) -> None:
+            self.tokenizer = tokenizer
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+        def __call__(self, texts):
+            tokens = self.tokenizer(texts)
+            words = tokens.to_tensor(shape=(None, length))
+            mask = tf.ones_like(tokens).to_tensor(shape=(None, length))
+            return {
+                "input_word_ids": words,
+                "input_mask": mask,
+                "input_type_ids": tf.zeros_like(words),
+            }
+
+    tf.saved_model.save(Preprocessor(), str(folder))
+    return folder
+
+
+def write_bert_encoder(folder: Path, model, length: int = 32) -> Path:
+    """An encoder of the BERT family as TensorFlow Hub defines it, with a training mode."""
+    import tensorflow as tf
+
+    from tl_app.backbones.bert import MaskedMean
+
+    mean = MaskedMean()
+
+    class Encoder(tf.__internal__.tracking.AutoTrackable):
+        def __init__(self) -> None:
+            self.model = model
+            self.trainable_variables = [v.value for v in model.weights if "seed" not in v.path]
+            self.variables = [v.value for v in model.variables]
+
+        @tf.function
+        def __call__(self, inputs, training=False):
+            hidden = self.model(inputs["input_word_ids"], training=training)
+            return {"pooled_output": mean(hidden), "sequence_output": hidden}
+
+    encoder = Encoder()
+    keys = ("input_word_ids", "input_mask", "input_type_ids")
+    given = {key: tf.TensorSpec((None, length), tf.int32, name=key) for key in keys}
+    for training in (False, True):
+        encoder.__call__.get_concrete_function(given, training=training)
+    tf.saved_model.save(encoder, str(folder))
+    return folder

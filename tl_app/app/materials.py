@@ -135,7 +135,7 @@ def require_modality(backbone: str, modality: Modality) -> None:
     Raises:
         ConfigError: there is no such backbone, or it takes the other kind of examples.
     """
-    spec = find_spec(backbone)
+    spec = find_spec(backbone, modality)
     if spec.modality != modality:
         made_for, given = WORDINGS[spec.modality].nouns, WORDINGS[modality].nouns
         raise ConfigError(

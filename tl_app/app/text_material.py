@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tl_app.app.beginning import load_for
 from tl_app.backbones.blocks import Backbone
-from tl_app.backbones.loading import load_encoder
+from tl_app.backbones.loading import TextEncoder, load_encoder
 from tl_app.backbones.registry import get_encoder_spec
 from tl_app.config import Config, DataSettings, require_unmixed
 from tl_app.data.class_names import Purpose
@@ -22,10 +22,11 @@ from tl_app.data.texts import scan_texts
 from tl_app.errors import ConfigError, RunError
 from tl_app.explain.occlusion import TellingWord, telling_words
 from tl_app.export.parity import TextEvidence
-from tl_app.export.served_input import ServedInput, served_texts
+from tl_app.export.served_input import ServedInput, served_strings, served_texts
 from tl_app.features.extract import FrozenPart
+from tl_app.features.items import Items
 from tl_app.features.store import FeatureStore
-from tl_app.features.texts import TokenizedTexts
+from tl_app.features.texts import RawTexts, TokenizedTexts, encode_text
 from tl_app.inputs.wordpiece import WordPiece
 from tl_app.progress import Reporter
 from tl_app.records import AnyProcessing, Dataset, Predictions, TextExample, TextProcessing
@@ -64,14 +65,17 @@ class TextMaterial:
                 allowed="no weights",
             )
         self._name = config.backbone
+        self._preprocessor = config.preprocessor
         self._settings = config.data
-        encoder = load_for(
-            partial(load_encoder, self._name, reporter=reporter), config.seed, hardware, strategy
-        )
+        encoder = load_for(partial(self._load, reporter), config.seed, hardware, strategy)
         self.backbone = encoder.backbone
-        self._tokenizer = WordPiece(encoder.vocabulary, encoder.max_tokens)
-        self.processing = TextProcessing(encoder.max_tokens, vocabulary_sha256(encoder.vocabulary))
-        self._typical_tokens = encoder.max_tokens
+        self._needs = encoder.needs
+        self._tokenizer: WordPiece | None = None
+        if encoder.vocabulary is not None and encoder.max_tokens is not None:
+            self._tokenizer = WordPiece(encoder.vocabulary, encoder.max_tokens)
+        digest = None if encoder.vocabulary is None else vocabulary_sha256(encoder.vocabulary)
+        self.processing = TextProcessing(encoder.max_tokens, digest)
+        self._typical_tokens = encoder.max_tokens or 0
         if processing is not None and processing != self.processing:
             raise RunError(
                 "The encoder's vocabulary is not the one that the run began with.",
@@ -80,8 +84,11 @@ class TextMaterial:
                 next_step="train anew",
             )
 
+    def _load(self, reporter: Reporter) -> TextEncoder:
+        return load_encoder(self._name, preprocessor=self._preprocessor, reporter=reporter)
+
     def load_again(self, reporter: Reporter) -> Backbone:
-        return load_encoder(self._name, reporter=reporter).backbone
+        return self._load(reporter).backbone
 
     def read(
         self,
@@ -118,8 +125,13 @@ class TextMaterial:
             "languages"
         )
 
-    def items(self, dataset: Dataset[TextExample], store: FeatureStore) -> TokenizedTexts:
-        items = TokenizedTexts([example.text for example in dataset.examples], self._tokenizer)
+    def items(self, dataset: Dataset[TextExample], store: FeatureStore) -> Items:
+        return self._items([example.text for example in dataset.examples])
+
+    def _items(self, texts: Sequence[str]) -> Items:
+        if self._tokenizer is None:
+            return RawTexts(texts)
+        items = TokenizedTexts(texts, self._tokenizer)
         self._typical_tokens = int(np.median(items.lengths))
         return items
 
@@ -127,12 +139,16 @@ class TextMaterial:
         self, dataset: Dataset[TextExample], rows: np.ndarray, batch_size: int
     ) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
         """Those of like length together."""
-        items = TokenizedTexts([dataset.examples[row].text for row in rows], self._tokenizer)
-        order = np.argsort(items.lengths, kind="stable")
+        items = self._items([dataset.examples[row].text for row in rows])
+        order = np.arange(len(rows))
+        if items.lengths is not None:
+            order = np.argsort(items.lengths, kind="stable")
         parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
         return zip(parts, stream(items, parts), strict=True)
 
     def served(self) -> ServedInput:
+        if self._tokenizer is None:
+            return served_strings(self.processing, self._needs)
         return served_texts(self.processing, self._tokenizer)
 
     def evidence(self, dataset: Dataset[TextExample], rows: np.ndarray) -> TextEvidence:
@@ -160,11 +176,16 @@ class TextMaterial:
 
     def _tell(self, texts: Sequence[str], forward: FrozenPart) -> np.ndarray:
         """float32, shape (n, n_classes), in parts that bound the memory."""
-        parts = [texts[i : i + TOLD_AT_ONCE] for i in range(0, len(texts), TOLD_AT_ONCE)]
-        return np.concatenate([forward(self._tokenizer(list(p)).to_tensor()) for p in parts])
+        parts = [
+            tf.constant([encode_text(text) for text in texts[i : i + TOLD_AT_ONCE]])
+            for i in range(0, len(texts), TOLD_AT_ONCE)
+        ]
+        return np.concatenate([forward(self.served().decode(part)) for part in parts])
 
     def sample(self, n: int) -> np.ndarray:
         """Of the length that is the median of the run's texts."""
+        if self._tokenizer is None:
+            return np.array([b"A sentence of some length, as people write them."] * n, object)
         shape = (n, self._typical_tokens)
         return np.random.default_rng(0).integers(1000, 2000, shape).astype(np.int32)
 

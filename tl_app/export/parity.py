@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from tl_app.errors import DataError, ExportError, UnusablePicture
-from tl_app.export.classifier import SavedModelClassifier, encode_text
+from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.reading import read_ahead
+from tl_app.features.texts import encode_text
 from tl_app.progress import Reporter
 from tl_app.records import Predictions
 

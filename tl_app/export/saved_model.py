@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tl_app.export.assets import write_assets
+from tl_app.export.assets import write_assets, write_note
 from tl_app.export.graph import build_serving_module
 from tl_app.export.served_input import ServedInput
 from tl_app.export.versions import candidate_folder, publish, require_free
@@ -76,6 +76,7 @@ def save_candidate(
                 traced[name] = function.get_concrete_function()
                 bar.advance()
             tf.saved_model.save(module, str(candidate), signatures=traced)
+            write_note(candidate, served.needs)
             bar.advance()
 
 

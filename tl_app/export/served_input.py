@@ -28,6 +28,7 @@ class ServedInput:
         tensor: the model's own input for n items, with its name in `predict_tensor`.
         decode: what is given, string (n,), to `tensor`.
         parts: what must live as long as the graph, such as the tables of a vocabulary.
+        needs: packages without which TensorFlow cannot load the SavedModel.
     """
 
     modality: Modality
@@ -35,6 +36,7 @@ class ServedInput:
     tensor: tf.TensorSpec
     decode: Callable[[tf.Tensor], tf.Tensor]
     parts: tuple[tf.Module, ...] = ()
+    needs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,6 +60,12 @@ def served_pictures(preprocessing: Preprocessing) -> ServedInput:
 
     spec = tf.TensorSpec((None, size, size, 3), tf.float32, name="pixels")
     return ServedInput("image", preprocessing, spec, decode)
+
+
+def served_strings(processing: TextProcessing, needs: tuple[str, ...] = ()) -> ServedInput:
+    """Texts in UTF-8 as they are, for an encoder that takes strings."""
+    spec = tf.TensorSpec((None,), tf.string, name="strings")
+    return ServedInput("text", processing, spec, tf.identity, needs=needs)
 
 
 def served_texts(processing: TextProcessing, tokenizer: WordPiece) -> ServedInput:

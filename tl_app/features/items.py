@@ -17,7 +17,7 @@ class Items(Protocol):
         keys: 32 bytes each, of the content; items of one key are the same to every network.
         key: what decides an item besides its content, as plain JSON values.
         shape: of one item; None where items differ.
-        dtype: "float32" for pixels, "int32" for tokens.
+        dtype: "float32" for pixels, "int32" for tokens, "string" for texts as they are.
         lengths: int64, shape (n,), along the axis in which items differ; None where they do not.
         kept_bytes: on disk, that `keep` takes for an item; 0 where it keeps none.
         unit: what progress counts, "images" or "texts".
@@ -53,6 +53,8 @@ class Items(Protocol):
 
 def collate(items: Sequence[np.ndarray]) -> np.ndarray:
     """Items as one batch, shape (n, ...); shorter ones are filled up with zeros at their end."""
+    if items[0].ndim == 0:
+        return np.stack(items)
     longest = max(len(item) for item in items)
     if all(len(item) == longest for item in items):
         return np.stack(items)

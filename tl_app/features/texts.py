@@ -21,6 +21,37 @@ TOKENIZED_AT_ONCE = 512
 """Texts; bounds the memory."""
 
 
+class RawTexts:
+    """Texts for an encoder that takes strings; see `items.Items`.
+
+    Args:
+        texts: in the order of their positions.
+    """
+
+    shape = ()
+    dtype = "string"
+    lengths = None
+    kept_bytes = 0
+    unit = "texts"
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = [encode_text(text) for text in texts]
+        self.keys = tuple(hashlib.sha256(text).digest() for text in self._texts)
+        self.key: dict[str, Any] = {"texts": "utf-8", "code": code_fingerprint()}
+
+    def load(self, position: int) -> np.ndarray:
+        """object, shape (), the UTF-8 bytes."""
+        return np.array(self._texts[position], dtype=object)
+
+    def keep(self, positions: Sequence[int], reporter: Reporter) -> None:
+        """Nothing: they are in memory."""
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8; halves of surrogate pairs, which have none, become the sign for what is unknown."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
+
+
 class TokenizedTexts:
     """Texts, tokenised once; see `items.Items`.
 

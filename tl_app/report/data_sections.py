@@ -99,7 +99,10 @@ def _text_facts(
     doubled = sum(n for n in copies.values() if n > 1)
     if doubled:
         facts.append(("Worth knowing", f"{doubled:,} with the same words as another"))
-    facts.append(("What the model sees", f"word pieces, at most {processing.max_tokens} of a text"))
+    seen = "the text as it is"
+    if processing.max_tokens is not None:
+        seen = f"word pieces, at most {processing.max_tokens} of a text"
+    facts.append(("What the model sees", seen))
     return facts
 
 

@@ -69,9 +69,10 @@ class EngineSource:
         self._store = store
         self._decisions = decisions
         self._reporter = reporter
-        self._area = (shape[0] / NOMINAL_SIZE_PX) ** 2 if shape[0] is not None else 1.0
+        side = shape[0] if len(shape) == 3 else None  # of pictures
+        self._area = 1.0 if side is None else (side / NOMINAL_SIZE_PX) ** 2
         self._name: str | None = None
-        self._names = engine_candidates(config, hardware, takes_texts=shape[0] is None)
+        self._names = engine_candidates(config, hardware, takes_texts=len(shape) < 3)
         recorded = decisions.read().get("engine")
         if recorded is not None:
             self._name = recorded["name"]
