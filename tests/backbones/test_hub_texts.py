@@ -91,6 +91,21 @@ def test_it_trains_and_comes_back_from_a_keras_file(loaded, tmp_path):
     np.testing.assert_allclose(served(texts=TEXTS)["vectors"], after, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_the_real_weights_say_the_same_in_a_saved_model(tmp_path, reporter):
+    real = load_encoder("minilm-l6", reporter=reporter)
+    assert real.vocabulary is not None
+    words = WordPiece(real.vocabulary, 32)
+    texts = tf.constant(["A good film.", "I did not like it at all, to be honest."])
+    expected = MaskedMean()(real.backbone.model(words(texts).to_tensor(), training=False))
+    strings = write_string_encoder(tmp_path / "strings", real.backbone.model, words)
+    bert = write_bert_encoder(tmp_path / "bert", real.backbone.model)
+    first = write_preprocessor(tmp_path / "preprocessor", words)
+    for name, preprocessor in ((strings, None), (bert, str(first))):
+        loaded = load_encoder(f"hub:{name}", preprocessor=preprocessor, reporter=reporter)
+        np.testing.assert_allclose(loaded.backbone.model(texts), expected, atol=1e-5)
+
+
 def test_what_does_not_fit_is_told(tmp_path, model, reporter):
     bert = write_bert_encoder(tmp_path / "bert", model)
     with pytest.raises(WeightsError, match="does not take texts by itself") as caught:

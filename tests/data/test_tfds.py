@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tl_app.config import DataSettings
 from tl_app.data import tfds as reader
+from tl_app.data.source import Source
+from tl_app.data.texts import scan_texts
 from tl_app.errors import ConfigError, DataError
 
 CLASS_NAMES = ["cat", "../dog", "Käse"]
@@ -194,3 +197,67 @@ def test_registered_set_in_an_unknown_version(tfds, tmp_path, run_scan):
 def test_malformed_names(name, run_scan):
     with pytest.raises(ConfigError, match="no name of a prepared set"):
         run_scan(name)
+
+
+@pytest.fixture(scope="module")
+def prepared_texts(tfds, tmp_path_factory):
+    """A prepared set of texts; returns the data folder."""
+    base: Any = tfds.core.GeneratorBasedBuilder
+
+    class TinyReviews(base, skip_registration=True):  # type: ignore[call-arg]
+        VERSION = tfds.core.Version("1.0.0")
+        RELEASE_NOTES = {"1.0.0": "made by a test"}  # noqa: RUF012
+
+        def _info(self):
+            features = {
+                "text": tfds.features.Text(),
+                "label": tfds.features.ClassLabel(names=["neg", "pos"]),
+            }
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(features), supervised_keys=("text", "label")
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(10), "test": self._generate_examples(4)}
+
+        def _generate_examples(self, n):
+            for i in range(n):
+                yield i, {"text": f"số {i} of {n}\nrất hay 🎉", "label": i % 2}
+
+    data_dir = tmp_path_factory.mktemp("prepared_texts")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        TinyReviews(data_dir=os.fspath(data_dir)).download_and_prepare()
+    return data_dir
+
+
+def test_a_set_of_texts(prepared_texts, prepare, tmp_path, reporter, no_network):
+    source = Source("tfds:tiny_reviews", data_dir=prepared_texts)
+    assert source.modality == "text"
+    pictures = prepare({"train": 12})
+    assert Source("tfds:tiny_photos", data_dir=pictures).modality == "image"
+    assert Source("tfds:not_there", data_dir=pictures).modality == "image"
+    for _ in range(2):  # unpacked, then found unpacked
+        dataset = scan_texts(
+            source.name,
+            DataSettings(),
+            reporter=reporter,
+            test_required=True,
+            data_dir=prepared_texts,
+            materialise_to=tmp_path / "files",
+        )
+        assert dataset.class_names == ("neg", "pos")
+        assert dataset.given_sides == ("train", "test")
+        texts = {example.text for example in dataset.examples if example.given_side == "test"}
+        assert texts == {f"số {i} of 4\nrất hay 🎉" for i in range(4)}
+        assert len(dataset.examples) == 14
+    assert no_network == []
+    with pytest.raises(DataError, match="has pictures, and texts are wanted"):
+        scan_texts(
+            "tfds:tiny_photos",
+            DataSettings(),
+            reporter=reporter,
+            test_required=False,
+            data_dir=pictures,
+            materialise_to=tmp_path / "other",
+        )

@@ -50,6 +50,10 @@ def contents(make_contents) -> ReportContents:
         evaluation=evaluate(predictions, class_shares=np.array([0.5, 0.5]), modality="text"),
         telling=telling,
         config=load_config(modality="text").model_dump(mode="json"),
+        decisions={
+            **pictures.decisions,
+            "trained": {"fine_tune": {"n_parameters": 332_546, "optimizer_bytes": 2_660_380}},
+        },
         cost={**pictures.cost, "latency_of": "48 tokens"},
     )
 
@@ -68,6 +72,8 @@ def test_it_speaks_of_texts(contents):
         "By length",
         "By script",
         "48 tokens",
+        "332,546",
+        "2.7 MB of optimizer state",
         "1 line was found but not used",
         "not in UTF-8",
         "word pieces, at most 256",

@@ -194,6 +194,11 @@ def evaluate_and_export(
             f"{counted(result.n_examples, wording.noun)} "
             f"(largest difference {result.largest_difference:.1g})"
         )
+        if material.served().needs:
+            reporter.message(
+                "The SavedModel uses operations of TensorFlow Text; NEEDS.txt beside it says how "
+                "to load it elsewhere (tl-app does so by itself)"
+            )
     with clock.stage("measure"):
         write_json(folder.cost_file, _measure_cost(folder, model, served, material, reporter))
     with clock.stage("report"):

@@ -105,6 +105,7 @@ class TextMaterial:
             reporter=reporter,
             test_required=self._settings.test_fraction > 0,
             known_class_names=() if before is None else before.class_names,
+            materialise_to=output / "data",
         )
 
     def settle(self, dataset: Dataset[TextExample], reporter: Reporter) -> None:
@@ -210,6 +211,7 @@ def read_texts(
     reporter: Reporter,
     test_required: bool,
     known_class_names: tuple[str, ...] = (),
+    materialise_to: Path | None = None,
     purpose: Purpose = "training",
 ) -> Dataset[TextExample]:
     """The texts of a source; see `data.texts.scan_texts`.
@@ -218,15 +220,10 @@ def read_texts(
         ConfigError: settings of pictures are given for texts.
         DataError: the source cannot be used.
     """
-    wrong = [
-        f"{option} {value}"
-        for option, value in (("--table", source.table), ("--data-dir", source.data_dir))
-        if value is not None
-    ]
-    if wrong:
+    if source.table is not None:
         raise ConfigError(
             "A table of texts is named itself.",
-            received=f"{source.name} with {', '.join(wrong)}",
+            received=f"{source.name} with --table {source.table}",
             allowed="tl-app train TABLE",
             next_step="leave the option out",
         )
@@ -238,5 +235,7 @@ def read_texts(
         known_class_names=known_class_names,
         text_column=source.text_column,
         label_column=source.label_column,
+        data_dir=source.data_dir,
+        materialise_to=materialise_to,
         purpose=purpose,
     )

@@ -140,6 +140,7 @@ def _read_labelled(
             reporter=reporter,
             test_required=False,
             known_class_names=recorded.class_names,
+            materialise_to=opened.output / "data",
             purpose="evaluation",
         )
     return scan(

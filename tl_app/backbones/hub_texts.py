@@ -92,6 +92,11 @@ class HubTexts(HubFeatures):
             self._preprocessor = load_text_model(self._preprocessor_folder)
         super().load_assets(path)
 
+    @property
+    def saved_parts(self) -> list[Any]:
+        """What must be saved with whatever calls this layer: both may hold tables."""
+        return [part for part in (self._loaded, self._preprocessor) if part is not None]
+
     def load_model(self, folder: Path) -> Any:
         return load_text_model(folder)
 

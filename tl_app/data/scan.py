@@ -18,6 +18,7 @@ from tl_app.data.class_names import Purpose, fold, resolve_class_names
 from tl_app.data.layout import list_folder, side_folders
 from tl_app.data.listing import Candidate, Listing, named, shown
 from tl_app.data.table import columns_of, list_table
+from tl_app.data.tfds import TFDS_PREFIX, materialise
 from tl_app.data.walk import visible_entries
 from tl_app.data.wording import PICTURES
 from tl_app.errors import ConfigError, DataError
@@ -26,8 +27,6 @@ from tl_app.records import Dataset, Example, Inspection
 
 if TYPE_CHECKING:
     from tl_app.config import DataSettings
-
-TFDS_PREFIX = "tfds:"
 
 
 def scan(
@@ -135,11 +134,16 @@ def _list(
                 allowed="tfds:NAME alone, or a folder with a table",
                 next_step="leave out --table",
             )
-        from tl_app.data.tfds import materialise
-
         folder = materialise(
             source.removeprefix(TFDS_PREFIX), data_dir, materialise_to, reporter=reporter
         )
+        if not (folder / "table.csv").is_file():
+            raise DataError(
+                "The set has texts, and was prepared just now.",
+                received=source,
+                allowed="a set of pictures, or one of texts that is prepared already",
+                next_step="run the same command again",
+            )
         return list_table(folder / "table.csv", folder)
 
     root = existing(source, PICTURES)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl_app.data.texts import is_text_source
+from tl_app.data.tfds import TFDS_PREFIX, holds_texts
 from tl_app.data.wording import WORDINGS
 from tl_app.errors import DataError
 from tl_app.records import Modality
@@ -33,9 +34,10 @@ class Source:
         """A cheap look at names and first lines; what is wrong with a source, the scan says."""
         if self.text_column is not None or self.label_column is not None:
             return "text"
-        if self.table is None and is_text_source(self.name):
-            return "text"
-        return "image"
+        if self.name.startswith(TFDS_PREFIX):
+            name = self.name.removeprefix(TFDS_PREFIX)
+            return "text" if holds_texts(name, self.data_dir) else "image"
+        return "text" if self.table is None and is_text_source(self.name) else "image"
 
     def require(self, modality: Modality) -> None:
         """

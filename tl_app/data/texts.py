@@ -28,6 +28,7 @@ from tl_app.data.requirements import require_classes
 from tl_app.data.text_columns import EXPECTED, has_text_column
 from tl_app.data.text_files import read_text_file
 from tl_app.data.text_tables import DELIMITED_SUFFIXES, PARQUET_SUFFIXES, list_text_table
+from tl_app.data.tfds import TEXTS_FILE, TFDS_PREFIX, materialise
 from tl_app.data.walk import PICTURE_FILES, TEXT_FILES, visible_entries
 from tl_app.data.wording import TEXTS
 from tl_app.errors import ConfigError, DataError
@@ -52,17 +53,22 @@ def scan_texts(
     known_class_names: Sequence[str] = (),
     text_column: str | None = None,
     label_column: str | None = None,
+    data_dir: Path | None = None,
+    materialise_to: Path | None = None,
     purpose: Purpose = "training",
     max_characters: int = MAX_CHARACTERS,
 ) -> Dataset[TextExample]:
     """Read the texts of `source`, each once, and say what there is.
 
     Args:
-        source: a CSV, TSV, JSON lines or Parquet file, or a folder of .txt files by class.
+        source: a CSV, TSV, JSON lines or Parquet file, a folder of .txt files by class, or
+            `tfds:NAME`.
         settings: `merge_classes` and `min_examples_per_class` matter here.
         test_required: whether given sides must include a test side (False: --no-test).
         known_class_names: of an earlier run or of the model; kept first, in their order.
         text_column, label_column: of a table, in any case of letters; None guesses.
+        data_dir: where prepared tensorflow-datasets sets are; None takes their default.
+        materialise_to: where texts of such a set are unpacked; None takes the user's cache.
         purpose: "training" needs two classes and enough texts of each; "evaluation" takes
             any text of `known_class_names` and needs no test side.
         max_characters: longer texts are set aside.
@@ -75,7 +81,13 @@ def scan_texts(
         ConfigError: columns are named for a folder.
     """
     for_training = purpose == "training"
-    root = existing(source, TEXTS)
+    place = source
+    if source.startswith(TFDS_PREFIX):
+        folder = materialise(
+            source.removeprefix(TFDS_PREFIX), data_dir, materialise_to, reporter=reporter
+        )
+        place = str(_texts_of(folder, source))
+    root = existing(place, TEXTS)
     if root.is_dir():
         _refuse_columns(root, text_column, label_column)
         listing = list_folder(root, test_required=test_required and for_training, wanted=TEXT_FILES)
@@ -123,6 +135,18 @@ def scan_texts(
         reporter=reporter,
     )
     return dataset
+
+
+def _texts_of(folder: Path, source: str) -> Path:
+    """The table of an unpacked set."""
+    file = folder / TEXTS_FILE
+    if not file.is_file():
+        raise DataError(
+            "The set has pictures, and texts are wanted.",
+            received=source,
+            allowed="a set with one Text and one ClassLabel for each example",
+        )
+    return file
 
 
 def _read_files(listing: Listing, max_characters: int, reporter: Reporter) -> list[str | SetAside]:

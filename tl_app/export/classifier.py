@@ -242,12 +242,18 @@ def _load(version_folder: Path):
     try:
         try:
             return tf.saved_model.load(str(version_folder))
-        except tf.errors.NotFoundError as error:
+        except (tf.errors.NotFoundError, RuntimeError) as error:
             # Operations of TensorFlow Text; nobody should have to know.
             if "Op type not registered" not in str(error) or not bring_text_ops():
                 raise
             return tf.saved_model.load(str(version_folder))
-    except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
+    except (OSError, ValueError, IndexError, RuntimeError, tf.errors.OpError) as error:
+        if "Op type not registered" in str(error):
+            raise RunError(
+                "This SavedModel uses operations of TensorFlow Text, which is not installed.",
+                received=str(version_folder),
+                next_step="pip install 'tl_app[text]'",
+            ) from error
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(
             f"This SavedModel cannot be loaded: {lines[0].rstrip('.')}.",

@@ -96,6 +96,10 @@ def build_serving_module(
     module = tf.Module(name="classifier")
     # The variables alone, not the Keras model: loading must need nothing but TensorFlow.
     module.model_variables = [variable.value for variable in model.variables]
+    # What a layer brought that is no variable, such as the tables of a SavedModel inside it.
+    module.model_parts = [
+        part for layer in model._flatten_layers() for part in getattr(layer, "saved_parts", ())
+    ]
     module.input_parts = list(served.parts)
     module.asset_files = [tf.saved_model.Asset(str(path)) for path in assets]
     functions = (serving_default, predict_tensor, probabilities, all_class_names)

@@ -97,6 +97,7 @@ def cost(contents: ReportContents) -> Fragment:
     )
     rows += [
         ("Parameters", text.integer(parameters), share),
+        *_trained_rows(contents.decisions),
         ("Keras model on disk", text.byte_size(measured.get("model_bytes")), ""),
         ("SavedModel on disk", text.byte_size(measured.get("saved_model_bytes")), ""),
         (
@@ -113,6 +114,18 @@ def cost(contents: ReportContents) -> Fragment:
         latency_of=measured.get("latency_of") or f"{contents.wording.nouns} already decoded",
     )
     return Fragment("cost", "Cost", body)
+
+
+def _trained_rows(decisions: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What each phase of gradient descent trained, and what its optimizer took."""
+    return [
+        (
+            f"Trained in phase {name}",
+            text.integer(noted.get("n_parameters")),
+            f"parameters; {text.byte_size(noted.get('optimizer_bytes'))} of optimizer state",
+        )
+        for name, noted in _mapping(decisions.get("trained")).items()
+    ]
 
 
 def reproduce(contents: ReportContents) -> Fragment:
