@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.end_to_end.photos import tl_app, tl_app_json
+from tl_app.app.text_material import language_warning
 from tl_app.cli.main import main
 from tl_app.run import RunFolder
 
@@ -101,9 +102,6 @@ def test_predictions_of_a_text_a_table_and_files_agree(trained, workplace, run):
         assert [row["label"] for row in document["predictions"]] == ["praise", "blame"]
         told.append([row["probability"] for row in document["predictions"]])
     np.testing.assert_allclose(told[1:], [told[0]] * 2, atol=1e-6)
-    alone = tl_app("predict", trained["run"], cwd=workplace)
-    assert alone.returncode == 2
-    assert "nothing to predict" in alone.stderr
 
 
 def test_the_export_is_the_run(trained, workplace, run):
@@ -141,6 +139,7 @@ def test_what_does_not_fit_is_told_before_anything_is_written(
         ("train", table, "--set", "phases.1.base_weights=int8"): "lora_rank 1 or more",
         ("train", table, "--set", "phases.1.mixup_alpha=0.2"): "do not fit texts",
         ("evaluate", workplace / trained["run"], photos): "takes texts",
+        ("predict", workplace / trained["run"]): "nothing to predict",
         ("predict", workplace / trained["run"], photos / "stripes" / "000.png"): "can be used",
     }
     before = sorted(workplace.rglob("*"))
@@ -183,15 +182,17 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(table, workplace, run):
         )
 
 
-def test_texts_in_another_language_are_warned_of(tmp_path):
+def test_texts_in_another_language_are_warned_of():
     things = ("phim", "sách", "khách sạn", "điện thoại", "bữa ăn", "trò chơi")
-    rows = [
-        (f"Tôi nghĩ rằng {thing} này thật sự {word}, số {number}", label)
+    vietnamese = [
+        f"Tôi nghĩ rằng {thing} này thật sự {word}, số {number}"
         for number, thing in enumerate(things * 4)
-        for word, label in (("tuyệt vời và đáng nhớ", "tốt"), ("kinh khủng và nhàm chán", "xấu"))
+        for word in ("tuyệt vời và đáng nhớ", "kinh khủng và nhàm chán")
     ]
-    file = tmp_path / "vi.tsv"
-    file.write_text("text\tlabel\n" + "".join(f"{t}\t{label}\n" for t, label in rows))
-    done = tl_app("train", file, "--name", "vi", *FAST, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "languages that minilm-l6 does not know (vi" in " ".join(done.stderr.split())
+    warning = language_warning("minilm-l6", vietnamese)
+    assert warning is not None
+    assert "languages that minilm-l6 does not know (vi 100%)" in warning
+    english = [text for text, _ in sentences(100)]
+    assert language_warning("minilm-l6", english) is None
+    assert language_warning("minilm-l6", [*english, *vietnamese[:5]]) is None
+    assert language_warning("hub:some/encoder", vietnamese) is None

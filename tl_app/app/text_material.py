@@ -110,21 +110,9 @@ class TextMaterial:
 
     def settle(self, dataset: Dataset[TextExample], reporter: Reporter) -> None:
         """Nothing of the processing depends on the texts; a foreign language is told of."""
-        spec = get_encoder_spec(self._name)
-        known = spec.language_codes
-        if not known:
-            return
-        shares = language_shares([example.text for example in dataset.examples])
-        foreign = {code: share for code, share in shares.items() if code not in known}
-        if sum(foreign.values()) < FOREIGN_SHARE:
-            return
-        listed = ", ".join(f"{code} {share:.0%}" for code, share in list(foreign.items())[:4])
-        reporter.warn(
-            f"{sum(foreign.values()):.0%} of the texts seem to be in languages that "
-            f"{self._name} does not know ({listed}); it was trained on "
-            f"{spec.languages}. Expect poor figures, or take an encoder for these "
-            "languages"
-        )
+        warning = language_warning(self._name, [example.text for example in dataset.examples])
+        if warning is not None:
+            reporter.warn(warning)
 
     def items(self, dataset: Dataset[TextExample], store: FeatureStore) -> Items:
         return self._items([example.text for example in dataset.examples])
@@ -189,6 +177,24 @@ class TextMaterial:
             return np.array([b"A sentence of some length, as people write them."] * n, object)
         shape = (n, self._typical_tokens)
         return np.random.default_rng(0).integers(1000, 2000, shape).astype(np.int32)
+
+
+def language_warning(encoder: str, texts: Sequence[str]) -> str | None:
+    """What to tell of texts in languages that an encoder does not know; None where it knows most,
+    or knows many."""
+    spec = get_encoder_spec(encoder)
+    if not spec.language_codes:
+        return None
+    shares = language_shares(texts)
+    foreign = {code: share for code, share in shares.items() if code not in spec.language_codes}
+    if sum(foreign.values()) < FOREIGN_SHARE:
+        return None
+    listed = ", ".join(f"{code} {share:.0%}" for code, share in list(foreign.items())[:4])
+    return (
+        f"{sum(foreign.values()):.0%} of the texts seem to be in languages that {encoder} does not "
+        f"know ({listed}); it was trained on {spec.languages}. Expect poor figures, or take an "
+        "encoder for these languages"
+    )
 
 
 def text_evidence(dataset: Dataset[TextExample], rows: Sequence[int] | np.ndarray) -> TextEvidence:
