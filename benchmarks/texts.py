@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=[BASELINE, *WAYS], default=[BASELINE, *WAYS])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR")
-    parser.add_argument("--max-texts", type=int, help="the first of each class, for a quick look")
+    parser.add_argument("--max-texts", type=int, help="so many of each class, drawn by seed 0")
     arguments = parser.parse_args()
 
     prepare_libraries()
@@ -144,7 +144,9 @@ def scan(table: Path, max_texts: int | None) -> Dataset[TextExample]:
         return dataset
     kept: list[TextExample] = []
     for label in range(len(dataset.class_names)):
-        kept += [e for e in dataset.examples if e.label == label][:max_texts]
+        mine = [e for e in dataset.examples if e.label == label]
+        drawn = np.random.default_rng(0).permutation(len(mine))[:max_texts]
+        kept += [mine[i] for i in sorted(drawn.tolist())]
     return Dataset(
         root=dataset.root,
         source=dataset.source,

@@ -9,6 +9,7 @@ import resource
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -264,11 +265,10 @@ def _measure_cost(
     decisions = Decisions(folder).read()
     exported = find_version(folder.saved_model)
     forward = FrozenPart(served)
+    sample = partial(material.sample, folder.read_dataset())
     return {
-        "latency_ms": measure_latency(
-            lambda x: forward(tf.constant(x)), material.sample, reporter=reporter
-        ),
-        "latency_of": _latency_of(material.sample(1)),
+        "latency_ms": measure_latency(lambda x: forward(tf.constant(x)), sample, reporter=reporter),
+        "latency_of": _latency_of(sample(1)),
         "n_parameters": int(model.count_params()),
         "n_trainable_parameters": decisions.get("trainable", {}).get("n_parameters"),
         "model_bytes": folder.keras_model.stat().st_size,

@@ -93,7 +93,7 @@ class Material(Protocol):
     ) -> dict[str, tuple[TellingWord, ...]]:
         """Path -> the words that told the most, of some rows; empty for pictures."""
 
-    def sample(self, n: int) -> np.ndarray:
+    def sample(self, dataset: Dataset[Any], n: int) -> np.ndarray:
         """Some input of n examples, for timing."""
 
     def load_again(self, reporter: Reporter) -> Backbone:

@@ -136,7 +136,7 @@ class PictureMaterial:
     ) -> dict[str, tuple[TellingWord, ...]]:
         return {}
 
-    def sample(self, n: int) -> np.ndarray:
+    def sample(self, dataset: Dataset, n: int) -> np.ndarray:
         shape = (n, self._size, self._size, 3)
         return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 

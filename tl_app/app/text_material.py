@@ -33,6 +33,9 @@ from tl_app.records import AnyProcessing, Dataset, Predictions, TextExample, Tex
 from tl_app.training.batches import stream
 from tl_app.training.hardware import Hardware
 
+N_TYPICAL = 512
+"""Texts that say how long the others are."""
+
 TOLD_AT_ONCE = 32
 """Texts, where some are asked about again without some of their words."""
 
@@ -75,7 +78,6 @@ class TextMaterial:
             self._tokenizer = WordPiece(encoder.vocabulary, encoder.max_tokens)
         digest = None if encoder.vocabulary is None else vocabulary_sha256(encoder.vocabulary)
         self.processing = TextProcessing(encoder.max_tokens, digest)
-        self._typical_tokens = encoder.max_tokens or 0
         if processing is not None and processing != self.processing:
             raise RunError(
                 "The encoder's vocabulary is not the one that the run began with.",
@@ -120,9 +122,7 @@ class TextMaterial:
     def _items(self, texts: Sequence[str]) -> Items:
         if self._tokenizer is None:
             return RawTexts(texts)
-        items = TokenizedTexts(texts, self._tokenizer)
-        self._typical_tokens = int(np.median(items.lengths))
-        return items
+        return TokenizedTexts(texts, self._tokenizer)
 
     def batches(
         self, dataset: Dataset[TextExample], rows: np.ndarray, batch_size: int
@@ -171,12 +171,13 @@ class TextMaterial:
         ]
         return np.concatenate([forward(self.served().decode(part)) for part in parts])
 
-    def sample(self, n: int) -> np.ndarray:
-        """Of the length that is the median of the run's texts."""
+    def sample(self, dataset: Dataset[TextExample], n: int) -> np.ndarray:
+        """Of the length that is the median of the first of the run's texts."""
         if self._tokenizer is None:
             return np.array([b"A sentence of some length, as people write them."] * n, object)
-        shape = (n, self._typical_tokens)
-        return np.random.default_rng(0).integers(1000, 2000, shape).astype(np.int32)
+        some = [example.text for example in dataset.examples[:N_TYPICAL]]
+        length = int(np.median(TokenizedTexts(some, self._tokenizer).lengths))
+        return np.random.default_rng(0).integers(1000, 2000, (n, length)).astype(np.int32)
 
 
 def language_warning(encoder: str, texts: Sequence[str]) -> str | None:
