@@ -17,7 +17,15 @@ def is_table(folder: Path, content: str | bytes, name: str = "t.csv") -> bool:
 
 
 @pytest.mark.parametrize(
-    "header", ["text,label", "\ufeffLabel;Sentence", "review\tid\tstars", "id,split,body", "a,b"]
+    "header",
+    [
+        "text,label",
+        "\ufeffLabel;Sentence",
+        "review\tid\tstars",
+        "id,split,body",
+        "a,b",
+        "ticket,comments,queue",
+    ],
 )
 def test_tables_of_texts(tmp_path, header):
     assert is_table(tmp_path, f"{header}\nx,y\n")
@@ -31,7 +39,6 @@ def test_tables_of_texts(tmp_path, header):
         "path,label,text",
         "path,lable",
         "text",
-        "a,b,c",
         "",
     ],
 )

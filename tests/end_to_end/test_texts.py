@@ -140,6 +140,8 @@ def test_what_does_not_fit_is_told_before_anything_is_written(
         ("train", table, "--set", "phases.1.mixup_alpha=0.2"): "do not fit texts",
         ("evaluate", workplace / trained["run"], photos): "takes texts",
         ("predict", workplace / trained["run"]): "nothing to predict",
+        ("predict", workplace / trained["run"], "--text", " "): "can be used",
+        ("evaluate", workplace / trained["run"], workplace / "gone.csv"): "no such",
         ("predict", workplace / trained["run"], photos / "stripes" / "000.png"): "can be used",
     }
     before = sorted(workplace.rglob("*"))

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tl_app.data.rows import check_text
+from tl_app.data.texts import MAX_CHARACTERS
 from tl_app.data.unlabelled import FoundTexts, find_texts
 from tl_app.data.walk import Found, walk
-from tl_app.errors import ConfigError, DataError, RunError
+from tl_app.errors import ConfigError, DataError, RunError, UnusableText
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.versions import find_version
 from tl_app.progress import Reporter, SilentReporter
@@ -108,7 +110,10 @@ def tell(
     if classifier.modality == "text":
         found = find_texts(paths, text_column=text_column) if paths else FoundTexts()
         for text in texts:
-            found.add(text, text)
+            try:
+                found.add(text, check_text(text, MAX_CHARACTERS))
+            except UnusableText as problem:
+                found.set_aside.append(SetAside("--text", problem.reason, problem.kind))
         return _told(classifier, found, reporter), found.set_aside
     if texts or text_column is not None:
         raise ConfigError(

@@ -142,5 +142,6 @@ def require_modality(backbone: str, modality: Modality) -> None:
             f"This backbone is made for {made_for}, and the data are {given}.",
             received=backbone,
             allowed=f"a backbone for {given}, as tl-app backbones lists them",
-            next_step="leave out --backbone, or name another",
+            next_step="leave out --backbone, or name another; the settings for texts are those of "
+            "tl-app config --texts",
         )

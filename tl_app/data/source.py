@@ -44,10 +44,13 @@ class Source:
         Raises:
             DataError: it holds the other kind of examples, as far as a cheap look tells.
         """
+        if not self.name.startswith(TFDS_PREFIX) and not Path(self.name).expanduser().exists():
+            return  # the scan says so
         if self.modality != modality:
             wanted, found = WORDINGS[modality], WORDINGS[self.modality]
             raise DataError(
                 f"This model takes {wanted.nouns}, and these are {found.nouns}.",
                 received=self.name,
                 allowed=wanted.layouts,
+                next_step=f"name {wanted.nouns} of the model's classes",
             )

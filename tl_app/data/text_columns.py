@@ -45,10 +45,11 @@ def has_text_column(columns: Sequence[str], *, is_table: bool) -> bool:
         return False
     if not is_table:
         return all(is_named)
+    if is_named[0] and len(names) > 1:
+        return True
+    # Without a column of paths it is no table of pictures: what is wrong, the scan of texts says.
     left = [name for name in names if _is_left(name)]
-    return (is_named[0] and len(names) > 1) or (
-        len(left) == 2 and left[0] not in PATH_NAMES and left[1] not in PATH_NAMES
-    )
+    return len(left) > 1 and not any(name in PATH_NAMES for name in left)
 
 
 def choose_columns(

@@ -14,6 +14,10 @@ from tl_app.inputs.describe import describe_augmentation
 def phase_facts(phase: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """What the phase trains, how long and how fast; settings that are off are left out."""
     facts = [f"trains {trained_part(phase) or 'the head; the backbone is frozen'}"]
+    if phase.get("lora_rank"):
+        facts.append(f"by low-rank updates (LoRA, rank {phase['lora_rank']})")
+        if phase.get("base_weights", "float32") != "float32":
+            facts.append(f"on weights rounded to {phase['base_weights']} (QLoRA)")
     if _is_solved(phase, config):
         facts.append("solved to its optimum (L-BFGS)")
     else:
@@ -23,7 +27,7 @@ def phase_facts(phase: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
             if phase.get("schedule") != "constant"
             else f"learning rate {phase.get('learning_rate'):g}, constant"
         )
-        if phase.get("layer_decay", 1.0) < 1:
+        if phase.get("layer_decay", 1.0) < 1 and not phase.get("lora_rank"):
             facts.append(f"each block toward the input at {phase['layer_decay']:g} of the rate")
         if phase.get("patience_epochs"):
             facts.append(f"stops after {_epochs(phase['patience_epochs'])} without a gain")
