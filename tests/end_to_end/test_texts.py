@@ -178,7 +178,9 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(table, workplace, run):
         np.testing.assert_array_equal(
             first.read_predictions(side).probabilities, second.read_predictions(side).probabilities
         )
-    if first.adapter_file("fine_tune").exists():
+    kept = first.adapter_file("fine_tune").exists()
+    assert second.adapter_file("fine_tune").exists() == kept
+    if kept:
         assert first.adapter_file("fine_tune").read_bytes() == (
             second.adapter_file("fine_tune").read_bytes()
         )
