@@ -50,7 +50,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 # What the checks and tests need as well.
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@
-	$(BIN)/python -m pip install --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev,heic,lite,onnx,text]'
+	$(BIN)/python -m pip install --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev,heic,kerashub,lite,onnx,text]'
 	touch $@ $(VENV)/.installed
 
 install: $(VENV)/.installed

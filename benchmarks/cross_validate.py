@@ -101,7 +101,7 @@ def run_fold(
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),
         validation_rows=split.indices("validation"),
-        n_classes=len(dataset.class_names),
+        class_names=dataset.class_names,
     )
     folder = RunFolder.create(scratch, "fold")
     trainer = PhaseTrainer(

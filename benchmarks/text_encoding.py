@@ -45,7 +45,7 @@ def main() -> None:
     from tl_app.backbones.loading import load_encoder
     from tl_app.features.extract import FrozenPart
     from tl_app.features.texts import TokenizedTexts
-    from tl_app.inputs.wordpiece import WordPiece
+    from tl_app.inputs.tokenizer import build_tokenizer
     from tl_app.training.classifier import POOLS
 
     table = demo_texts(arguments.data / "demo_texts.csv")
@@ -56,7 +56,7 @@ def main() -> None:
         parser.error("this encoder takes strings, and its texts have no length of their own")
     items = TokenizedTexts(
         [dataset.examples[row].text for row in order],
-        WordPiece(encoder.vocabulary, encoder.max_tokens),
+        build_tokenizer(encoder.vocabulary, encoder.max_tokens),
     )
     model = encoder.backbone.model
     forward = FrozenPart(keras.Model(model.input, POOLS[3](name="pool")(model.output)))

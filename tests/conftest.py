@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# As `libraries.prepare_libraries` does it; test modules import TensorFlow by themselves.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

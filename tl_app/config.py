@@ -144,13 +144,17 @@ class Phase(Settings):
     epochs: Annotated[int, Field(ge=1)] = Field(
         10, description="Passes over the training examples, at most."
     )
-    learning_rate: Positive = Field(1e-3, description="The highest of the schedule (adamw).")
+    learning_rate: Positive | Literal["auto"] = Field(
+        "auto",
+        description="The highest of the schedule (adamw); auto is 1e-3 for the head alone, 5e-5 "
+        "where blocks are unfrozen, 5e-4 for LoRA.",
+    )
     schedule: Literal["cosine", "linear", "constant"] = Field(
         "cosine", description="How the learning rate falls after the warm-up."
     )
     warmup_fraction: Fraction = Field(0.1, description="Share of the steps that warm up.")
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="Each block toward the input updates this much less."
+        1.0, description="Each block toward the input updates this much less (not LoRA)."
     )
     weight_decay: NonNegative = Field(
         0.0, description="Decoupled decay of the trained weights (adamw)."
@@ -234,6 +238,15 @@ class Phase(Settings):
         return self
 
     @property
+    def peak_learning_rate(self) -> float:
+        """`auto` made definite: the rates of `benchmarks/texts.py`."""
+        if self.learning_rate != "auto":
+            return self.learning_rate
+        if self.unfreeze == 0:
+            return 1e-3
+        return 5e-4 if self.lora_rank else 5e-5
+
+    @property
     def resolved_solver(self) -> Literal["lbfgs", "adamw"]:
         """`auto` made definite, as far as the phase alone can tell (an MLP head needs adamw)."""
         if self.solver != "auto":
@@ -279,7 +292,6 @@ def default_text_phases() -> tuple[Phase, ...]:
             name="fine_tune",
             unfreeze="all",
             epochs=2,
-            learning_rate=5e-5,
             schedule="linear",
             layer_decay=0.8,
             weight_decay=0.01,
@@ -304,7 +316,8 @@ class Config(Settings):
 
     backbone: str = Field(
         "efficientnet_lite0",
-        description="A name that tl-app backbones lists, or hub:HANDLE_OR_PATH.",
+        description="A name that tl-app backbones lists, hub:HANDLE_OR_PATH, or for texts "
+        "kerashub:HANDLE_OR_FOLDER.",
     )
     weights: str | None = Field(None, description="A weight file of your own for the backbone.")
     preprocessor: str | None = Field(

@@ -29,6 +29,9 @@ def prepare_libraries() -> None:
         ConfigError: Keras is already imported with a backend other than TensorFlow.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow leaves oneDNN off on CPUs without AVX-512 VNNI. Without it a picture's features
+    # depend, in their last bits, on the pictures beside it, and come at two thirds of the speed.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     keras = sys.modules.get("keras")
     if keras is None:
         os.environ["KERAS_BACKEND"] = "tensorflow"

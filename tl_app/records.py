@@ -277,8 +277,8 @@ class TextProcessing:
 
     Attributes:
         max_tokens: longer texts are cut; None where the encoder takes strings, and cuts.
-        vocabulary_sha256: of the tokenizer's pieces, one a line in UTF-8, hexadecimal; None
-            likewise.
+        vocabulary_sha256: of what its token numbers stand for (`backbones.vocabulary`),
+            hexadecimal; None likewise.
     """
 
     max_tokens: int | None

@@ -20,6 +20,7 @@ from tl_app.backbones.bert import MaskedMean
 from tl_app.backbones.blocks import set_trainable
 from tl_app.backbones.hub_texts import needed_packages
 from tl_app.backbones.loading import load_encoder
+from tl_app.backbones.vocabulary import Pieces
 from tl_app.errors import ConfigError, WeightsError
 from tl_app.inputs.wordpiece import WordPiece
 
@@ -94,8 +95,8 @@ def test_it_trains_and_comes_back_from_a_keras_file(loaded, tmp_path):
 @pytest.mark.slow
 def test_the_real_weights_say_the_same_in_a_saved_model(tmp_path, reporter):
     real = load_encoder("minilm-l6", reporter=reporter)
-    assert real.vocabulary is not None
-    words = WordPiece(real.vocabulary, 32)
+    assert isinstance(real.vocabulary, Pieces)
+    words = WordPiece(real.vocabulary.pieces, 32)
     texts = tf.constant(["A good film.", "I did not like it at all, to be honest."])
     expected = MaskedMean()(real.backbone.model(words(texts).to_tensor(), training=False))
     strings = write_string_encoder(tmp_path / "strings", real.backbone.model, words)

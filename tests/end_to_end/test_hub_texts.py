@@ -13,6 +13,7 @@ import pytest
 from tests.backbones.helpers import write_bert_encoder, write_preprocessor
 from tests.end_to_end.test_texts import sentences
 from tl_app.backbones.loading import load_encoder
+from tl_app.backbones.vocabulary import Pieces
 from tl_app.cli.main import main
 from tl_app.inputs.wordpiece import WordPiece
 from tl_app.progress import SilentReporter
@@ -56,9 +57,9 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Arguments of the command line: an encoder and what feeds it, the real weights inside."""
     folder = tmp_path_factory.mktemp("hub_encoder")
     real = load_encoder("minilm-l6", reporter=SilentReporter())
-    assert real.vocabulary is not None
+    assert isinstance(real.vocabulary, Pieces)
     bert = write_bert_encoder(folder / "bert", real.backbone.model, 32)
-    first = write_preprocessor(folder / "preprocessor", WordPiece(real.vocabulary, 32), 32)
+    first = write_preprocessor(folder / "preprocessor", WordPiece(real.vocabulary.pieces, 32), 32)
     return ("--backbone", f"hub:{bert}", "--set", f"preprocessor={first}")
 
 

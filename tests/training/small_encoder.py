@@ -51,7 +51,7 @@ def make_text_data() -> TrainingData:
         groups=np.arange(len(texts)),
         train_rows=np.arange(N_TRAIN),
         validation_rows=np.arange(N_TRAIN, len(texts)),
-        n_classes=2,
+        class_names=("bad", "good"),
     )
 
 

@@ -81,7 +81,7 @@ def make_data(seed: int = 0, n_classes: int = 3, size: int = SIZE) -> TrainingDa
         groups=np.arange(n),
         train_rows=np.arange(N_TRAIN),
         validation_rows=np.arange(N_TRAIN, n),
-        n_classes=n_classes,
+        class_names=tuple(f"class {i}" for i in range(n_classes)),
     )
 
 

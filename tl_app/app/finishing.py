@@ -121,7 +121,7 @@ def _training_data(dataset: Dataset[Any], split: Split, items: Items) -> Trainin
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),
         validation_rows=split.indices("validation"),
-        n_classes=len(dataset.class_names),
+        class_names=dataset.class_names,
     )
 
 

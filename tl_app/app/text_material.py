@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from tl_app.features.extract import FrozenPart
 from tl_app.features.items import Items
 from tl_app.features.store import FeatureStore
 from tl_app.features.texts import RawTexts, TokenizedTexts, encode_text
-from tl_app.inputs.wordpiece import WordPiece
+from tl_app.inputs.tokenizer import Tokenizer, build_tokenizer
 from tl_app.progress import Reporter
 from tl_app.records import AnyProcessing, Dataset, Predictions, TextExample, TextProcessing
 from tl_app.training.batches import stream
@@ -73,10 +72,10 @@ class TextMaterial:
         encoder = load_for(partial(self._load, reporter), config.seed, hardware, strategy)
         self.backbone = encoder.backbone
         self._needs = encoder.needs
-        self._tokenizer: WordPiece | None = None
+        self._tokenizer: Tokenizer | None = None
         if encoder.vocabulary is not None and encoder.max_tokens is not None:
-            self._tokenizer = WordPiece(encoder.vocabulary, encoder.max_tokens)
-        digest = None if encoder.vocabulary is None else vocabulary_sha256(encoder.vocabulary)
+            self._tokenizer = build_tokenizer(encoder.vocabulary, encoder.max_tokens)
+        digest = None if encoder.vocabulary is None else encoder.vocabulary.sha256
         self.processing = TextProcessing(encoder.max_tokens, digest)
         if processing is not None and processing != self.processing:
             raise RunError(
@@ -175,9 +174,11 @@ class TextMaterial:
         """Of the length that is the median of the first of the run's texts."""
         if self._tokenizer is None:
             return np.array([b"A sentence of some length, as people write them."] * n, object)
-        some = [example.text for example in dataset.examples[:N_TYPICAL]]
-        length = int(np.median(TokenizedTexts(some, self._tokenizer).lengths))
-        return np.random.default_rng(0).integers(1000, 2000, (n, length)).astype(np.int32)
+        some = TokenizedTexts(
+            [example.text for example in dataset.examples[:N_TYPICAL]], self._tokenizer
+        )
+        usual = int(np.argsort(some.lengths, kind="stable")[len(some.lengths) // 2])
+        return np.tile(some.load(usual), (n, 1))
 
 
 def language_warning(encoder: str, texts: Sequence[str]) -> str | None:
@@ -204,11 +205,6 @@ def text_evidence(dataset: Dataset[TextExample], rows: Sequence[int] | np.ndarra
     return TextEvidence(
         names=[example.path for example in examples], texts=[example.text for example in examples]
     )
-
-
-def vocabulary_sha256(vocabulary: Sequence[str]) -> str:
-    """Of the pieces, one a line in UTF-8, hexadecimal."""
-    return hashlib.sha256("".join(f"{piece}\n" for piece in vocabulary).encode()).hexdigest()
 
 
 def read_texts(

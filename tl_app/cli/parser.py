@@ -230,7 +230,12 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a folder below models/, or its name")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="a folder below models/, or its name; or a file of RUN/adapters/, which is put on "
+        "its base",
+    )
     parser.add_argument("destination", metavar="DEST", help="the model goes to DEST/1/")
     _add_output(parser)
 

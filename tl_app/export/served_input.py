@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from tl_app.inputs.preprocess import build_preprocess
-from tl_app.inputs.wordpiece import WordPiece
+from tl_app.inputs.tokenizer import Tokenizer
 from tl_app.records import AnyProcessing, Modality, Preprocessing, TextProcessing
 
 PARALLEL_DECODES = 8
@@ -68,7 +68,7 @@ def served_strings(processing: TextProcessing, needs: tuple[str, ...] = ()) -> S
     return ServedInput("text", processing, spec, tf.identity, needs=needs)
 
 
-def served_texts(processing: TextProcessing, tokenizer: WordPiece) -> ServedInput:
+def served_texts(processing: TextProcessing, tokenizer: Tokenizer) -> ServedInput:
     """Texts in UTF-8 to int32 token numbers (n, length), as long as the longest of them."""
     return ServedInput(
         "text",
@@ -76,4 +76,5 @@ def served_texts(processing: TextProcessing, tokenizer: WordPiece) -> ServedInpu
         tf.TensorSpec((None, None), tf.int32, name="tokens"),
         lambda texts: tokenizer(texts).to_tensor(),
         (tokenizer,),
+        tokenizer.needs,
     )

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tl_app.features.keys import code_fingerprint
-from tl_app.inputs.wordpiece import WordPiece
+from tl_app.inputs.tokenizer import Tokenizer
 from tl_app.progress import Reporter
 
 BUCKET_TOKENS = 16
@@ -68,7 +68,7 @@ class TokenizedTexts:
     kept_bytes = 0
     unit = "texts"
 
-    def __init__(self, texts: Sequence[str], tokenizer: WordPiece) -> None:
+    def __init__(self, texts: Sequence[str], tokenizer: Tokenizer) -> None:
         rows: list[np.ndarray] = []
         for start in range(0, len(texts), TOKENIZED_AT_ONCE):
             tokens = tokenizer(tf.constant(list(texts[start : start + TOKENIZED_AT_ONCE])))

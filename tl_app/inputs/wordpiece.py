@@ -50,7 +50,9 @@ ASSIGNED = (range(0x32000), range(0xE0000, 0xE0200))
 
 
 @cache
-def characters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def characters(
+    lowercase: bool = True, strip_accents: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What becomes of every code point, in pages of PAGE of them.
 
     Returns:
@@ -72,7 +74,7 @@ def characters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             page[:] = found[()]
         elif number in assigned:
             for i, code in enumerate(codes):
-                became = _replace(code)
+                became = _replace(code, lowercase, strip_accents)
                 if became != (code,):
                     page[i] = found.setdefault(became, len(found))
         key = page.tobytes()
@@ -89,8 +91,10 @@ def characters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-def _replace(code: int) -> tuple[int, ...]:
-    """Lower case without accents; a space for every kind of space; nothing for control signs."""
+def _replace(code: int, lowercase: bool, strip_accents: bool) -> tuple[int, ...]:
+    """Lower case without accents, where wanted; a space for every kind of space; nothing for
+    control signs.
+    """
     character = chr(code)
     if code in (0, REPLACEMENT):
         return ()
@@ -101,9 +105,11 @@ def _replace(code: int) -> tuple[int, ...]:
         return ()
     if character.isspace():
         return (ord(" "),)
-    parts = unicodedata.normalize("NFD", character)
-    bare = "".join(part for part in parts if unicodedata.category(part) != "Mn")
-    return tuple(ord(c) for part in bare for c in part.lower())
+    parts = character
+    if strip_accents:
+        apart = unicodedata.normalize("NFD", character)
+        parts = "".join(part for part in apart if unicodedata.category(part) != "Mn")
+    return tuple(ord(c) for part in parts for c in (part.lower() if lowercase else part))
 
 
 @cache
@@ -140,12 +146,22 @@ class WordPiece(tf.Module):
     Args:
         vocabulary: a piece's number is its place.
         max_tokens: longer texts are cut, END stays.
+        lowercase, strip_accents: whether pieces know capitals, and accents.
 
     Raises:
         ValueError: a piece that is needed is not in the vocabulary, or one is there twice.
     """
 
-    def __init__(self, vocabulary: Sequence[str], max_tokens: int) -> None:
+    needs: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        max_tokens: int,
+        *,
+        lowercase: bool = True,
+        strip_accents: bool = True,
+    ) -> None:
         super().__init__(name="wordpiece")
         number = {piece: i for i, piece in enumerate(vocabulary)}
         missing = [piece for piece in (UNKNOWN, START, END, PAD) if piece not in number]
@@ -160,7 +176,7 @@ class WordPiece(tf.Module):
             ),
             default_value=-1,
         )
-        tables = map(tf.constant, characters())
+        tables = map(tf.constant, characters(lowercase, strip_accents))
         self._page_of, self._rows, self._replacements, self._splits = tables
         self._kind_page_of, self._kinds = map(tf.constant, kinds())
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tl_app.config import Augmentation
+from tl_app.config import Augmentation, Phase
 from tl_app.inputs.describe import describe_augmentation
 
 
@@ -22,11 +22,9 @@ def phase_facts(phase: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
         facts.append("solved to its optimum (L-BFGS)")
     else:
         facts.append(f"at most {_epochs(phase.get('epochs'))}")
-        facts.append(
-            f"learning rate {phase.get('learning_rate'):g}, {phase.get('schedule')} decay"
-            if phase.get("schedule") != "constant"
-            else f"learning rate {phase.get('learning_rate'):g}, constant"
-        )
+        rate = Phase.model_validate(phase).peak_learning_rate
+        falls = "constant" if phase.get("schedule") == "constant" else f"{phase['schedule']} decay"
+        facts.append(f"learning rate {rate:g}, {falls}")
         if phase.get("layer_decay", 1.0) < 1 and not phase.get("lora_rank"):
             facts.append(f"each block toward the input at {phase['layer_decay']:g} of the rate")
         if phase.get("patience_epochs"):

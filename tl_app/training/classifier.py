@@ -213,11 +213,10 @@ def describe_phase(
     else:
         names = ", ".join(block.name for block in blocks[-phase.unfreeze :])
         what = f"head and the top {phase.unfreeze} of {len(blocks)} blocks ({names})"
-    lowest = phase.learning_rate * phase.layer_decay ** count_blocks(
-        classifier.backbone, phase.unfreeze
-    )
-    rates = f"{phase.learning_rate:g}"
-    if lowest != phase.learning_rate and not phase.lora_rank:
+    highest = phase.peak_learning_rate
+    lowest = highest * phase.layer_decay ** count_blocks(classifier.backbone, phase.unfreeze)
+    rates = f"{highest:g}"
+    if lowest != highest and not phase.lora_rank:
         rates += f" (lowest block {lowest:.2g})"
     return (
         f"Phase '{phase.name}': {what} ({n_parameters:,} parameters{how}), learning rate {rates}, "

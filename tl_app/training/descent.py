@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import keras
@@ -135,12 +136,12 @@ def build_descent(
     streamed = decision.source == "streamed"
     set_recompute(classifier.backbone.model, phase.recompute)
     adapter = None
+    # What is kept is the classifier itself, with what LoRA learned merged into it: that is told.
+    kept = trained = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
     if phase.lora_rank:
         with strategy.scope():
             adapter = Adapter(classifier, phase, inputs.seed(phase))
-        above = adapter.whole if streamed else adapter.above
-    else:
-        above = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
+        trained = adapter.whole if streamed else adapter.above
     source = inputs.source(phase, decision)
     lengths = data.items.lengths if streamed else None
     spec = None
@@ -166,7 +167,12 @@ def build_descent(
         )
     kernels = [v for v in classifier.head.trainable_variables if len(v.shape) > 1]
     number = config.phases.index(phase)
-    forward = Forward(above, spec)
+    forward = Forward(kept, spec)
+
+    def validation_logits() -> np.ndarray:
+        with nullcontext() if adapter is None else adapter.merged():
+            return forward(validation())[back]
+
     return Descent(
         phase=phase,
         decision=decision,
@@ -184,9 +190,16 @@ def build_descent(
         source=source,
         targets=Targets(data.labels[data.train_rows], class_weights, phase, inputs.seed(phase)),
         step=TrainStep(
-            above, variables, kernels, optimizer, strategy, phase, classifier.backbone.model, spec
+            trained,
+            variables,
+            kernels,
+            optimizer,
+            strategy,
+            phase,
+            classifier.backbone.model,
+            spec,
         ),
-        validation_logits=lambda: forward(validation())[back],
+        validation_logits=validation_logits,
         learning_rate=lambda: float(schedule(optimizer.iterations - 1)),
         adapter=adapter,
     )

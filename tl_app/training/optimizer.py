@@ -90,7 +90,7 @@ def build_optimizer(
     """
     total = phase.epochs * steps_per_epoch
     schedule = WarmupSchedule(
-        phase.learning_rate, total, round(total * phase.warmup_fraction), phase.schedule
+        phase.peak_learning_rate, total, round(total * phase.warmup_fraction), phase.schedule
     )
     inner = LayerwiseAdamW(schedule, factors, phase.weight_decay)
     optimizer = (

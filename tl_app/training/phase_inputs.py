@@ -47,7 +47,7 @@ class TrainingData:
         labels: int64, shape (n_items,).
         groups: int64, shape (n_items,), examples that never part.
         train_rows, validation_rows: int64, positions among the items.
-        n_classes: columns of the logits.
+        class_names: one a column of the logits.
     """
 
     items: Items
@@ -55,7 +55,12 @@ class TrainingData:
     groups: np.ndarray
     train_rows: np.ndarray
     validation_rows: np.ndarray
-    n_classes: int
+    class_names: tuple[str, ...]
+
+    @property
+    def n_classes(self) -> int:
+        """Columns of the logits."""
+        return len(self.class_names)
 
 
 class PhaseInputs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import keras
@@ -33,7 +34,7 @@ from tl_app.training.decisions import Decisions
 from tl_app.training.descent import Descent, build_descent
 from tl_app.training.estimate import estimate_ahead
 from tl_app.training.hardware import Hardware
-from tl_app.training.lora import Adapter, count_updates
+from tl_app.training.lora import Adapter, base_sha256, count_updates
 from tl_app.training.phase_inputs import PhaseInputs, TrainingData
 from tl_app.training.solving import solve_head
 from tl_app.training.step import Forward
@@ -104,6 +105,12 @@ class PhaseTrainer:
             reporter,
         )
         self.variables = classifier.state_variables(highest_unfreeze(config.phases))
+        # Nothing is restored yet: these are the pretrained weights.
+        self.base_sha256 = (
+            base_sha256(classifier.backbone.model)
+            if any(phase.lora_rank for phase in config.phases)
+            else None
+        )
         self.decisions.record(
             "trainable", {"n_parameters": max(map(self._n_trainable, config.phases))}
         )
@@ -287,13 +294,15 @@ class PhaseTrainer:
                 if state.best is None:
                     raise RunError(
                         "Training diverged before any weights were worth keeping.",
-                        received=f"phase '{phase.name}', learning_rate {phase.learning_rate:g}",
+                        received=f"phase '{phase.name}', learning_rate "
+                        f"{phase.peak_learning_rate:g}",
                         allowed="a lower learning rate",
                         next_step="train anew with a tenth of it",
                     )
                 self.reporter.warn(
                     f"Phase '{phase.name}' diverged in epoch {epoch + 1} and ends here; the best "
-                    f"weights so far are kept. A learning_rate below {phase.learning_rate:g} helps."
+                    "weights so far are kept. A learning_rate below "
+                    f"{phase.peak_learning_rate:g} helps."
                 )
                 break
             record = self._record(
@@ -397,10 +406,14 @@ class PhaseTrainer:
     ) -> TrainingState:
         if record.is_best:
             state = replace(state, best_loss=record.validation_log_loss)
-            before = None if adapter is None else adapter.merge()
-            state = self.checkpoints.save_best(state, record.phase, record.epoch, self.variables)
-            if adapter is not None and before is not None:
-                adapter.undo(before)
-                adapter.save(self.folder.adapter_file(record.phase))
+            with nullcontext() if adapter is None else adapter.merged():
+                state = self.checkpoints.save_best(
+                    state, record.phase, record.epoch, self.variables
+                )
+            # After a phase that changed the blocks themselves, there is no base to go with it.
+            if adapter is not None and adapter.base_sha256 == self.base_sha256:
+                adapter.save(
+                    self.folder.adapter_file(record.phase), self.config, self.data.class_names
+                )
         self.checkpoints.save(state, self.variables, optimizer)
         return state

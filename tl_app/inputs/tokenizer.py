@@ -1,0 +1,70 @@
+"""Texts to token numbers inside the graph, whatever the encoder's vocabulary is made of."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import tensorflow as tf
+
+from tl_app.backbones.vocabulary import Pieces, PresetVocabulary, Vocabulary
+from tl_app.inputs.wordpiece import WordPiece
+
+
+class Tokenizer(Protocol):
+    """A tf.Module that is called with texts.
+
+    Attributes:
+        max_tokens: longer texts are cut.
+        needs: packages without which TensorFlow cannot load a SavedModel with it inside.
+    """
+
+    max_tokens: int
+    needs: tuple[str, ...]
+
+    def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Strings (n,) in UTF-8 to int32 token numbers (n, None), none of them 0."""
+
+
+def build_tokenizer(vocabulary: Vocabulary, max_tokens: int) -> Tokenizer:
+    """
+    Raises:
+        ValueError: WordPiece without the pieces that it needs.
+    """
+    if isinstance(vocabulary, Pieces):
+        return WordPiece(
+            vocabulary.pieces,
+            max_tokens,
+            lowercase=vocabulary.lowercase,
+            strip_accents=vocabulary.strip_accents,
+        )
+    return PresetTokenizer(vocabulary, max_tokens)
+
+
+class PresetTokenizer(tf.Module):
+    """Byte pairs or SentencePiece, by KerasHub's operations.
+
+    Args:
+        vocabulary: with the layer that does it.
+        max_tokens: longer texts are cut, the end stays.
+    """
+
+    needs = ("tensorflow_text",)
+
+    def __init__(self, vocabulary: PresetVocabulary, max_tokens: int) -> None:
+        super().__init__(name="preset_tokenizer")
+        self.max_tokens = max_tokens
+        self._split = vocabulary.tokenizer
+        self._start, self._end, self._pad = vocabulary.start, vocabulary.end, vocabulary.pad
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+    def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """int32 token numbers, shape (n_texts, None); UTF-8 in, every row at least two long."""
+        tokens = tf.cast(self._split.tokenize(texts), tf.int32)[:, : self.max_tokens - 2]
+        ends = tf.ones([tf.shape(texts)[0], 1], tf.int32)
+        tokens = tf.concat([ends * self._start, tokens, ends * self._end], axis=1)
+        return tf.ragged.map_flat_values(self._changing_places, tokens)
+
+    def _changing_places(self, tokens: tf.Tensor) -> tf.Tensor:
+        """The house fills up with token 0, whatever number the preset gave to what fills up."""
+        zero, pad = tokens == 0, tokens == self._pad
+        return tf.where(zero, self._pad, tf.where(pad, 0, tokens))
