@@ -63,6 +63,8 @@ class Classifier:
         output = backbone.model.output
         self.pool = POOLS[len(output.shape)](dtype="float32", name="pool")
         self.head = _build_head(output.shape[-1], n_classes, config)
+        self._parts: dict[BlockCount, tuple[keras.Model, keras.Model]] = {}
+        self._pooled: keras.Model | None = None
 
     def probabilities(self) -> keras.Model:
         """Pixels to probabilities, softmax in float32."""
@@ -77,10 +79,18 @@ class Classifier:
         """
         model = self.backbone.model
         if unfreeze == 0:
-            return keras.Model(model.input, self.pool(model.output))
+            if self._pooled is None:
+                self._pooled = keras.Model(model.input, self.pool(model.output))
+            return self._pooled
         if count_blocks(self.backbone, unfreeze) == len(self.backbone.blocks):
             return None
-        return cut(self.backbone, unfreeze)[0]
+        return self._cut(unfreeze)[0]
+
+    def _cut(self, unfreeze: BlockCount) -> tuple[keras.Model, keras.Model]:
+        """Below and above a boundary; asked for often, and slow to put together."""
+        if unfreeze not in self._parts:
+            self._parts[unfreeze] = cut(self.backbone, unfreeze)
+        return self._parts[unfreeze]
 
     def whole(self, unfreeze: BlockCount) -> Callable:
         """A function of pictures and `training` to logits; what is frozen stays in inference
@@ -95,7 +105,7 @@ class Classifier:
         """A function of the boundary and `training` to logits; it shares the layers."""
         if unfreeze == 0:
             return lambda x, training: self.head(x, training=training)
-        part = cut(self.backbone, unfreeze)[1]
+        part = self._cut(unfreeze)[1]
         return lambda x, training: self.head(
             self.pool(part(x, training=training)), training=training
         )
