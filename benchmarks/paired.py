@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-Z = 1.959963984540054
-"""Of a two-sided 95 % interval."""
+from tl_app.evaluation.paired import mcnemar_p_value, tango_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,56 +53,3 @@ def compare(first: dict[str, bool], second: dict[str, bool]) -> PairedDifference
         high,
         mcnemar_p_value(n_first, n_second),
     )
-
-
-def mcnemar_p_value(n_first: int, n_second: int) -> float:
-    """Two-sided exact p-value from the pictures that only one of the two told rightly.
-
-    Source: McNemar, 1947, with the binomial distribution.
-    """
-    n_apart = n_first + n_second
-    tail = sum(math.comb(n_apart, k) for k in range(min(n_first, n_second) + 1))
-    return min(1.0, 2 * tail / 2**n_apart)
-
-
-def tango_limits(n_first: int, n_second: int, n_pictures: int) -> tuple[float, float]:
-    """95 % score interval of the difference; of no zero width where the two agree everywhere.
-
-    Source: Tango, 1998, "Equivalence test and confidence interval for the difference in
-    proportions for the paired-sample design".
-    """
-    difference = (n_first - n_second) / n_pictures
-
-    def edge(inside: float, outside: float) -> float:
-        # The statistic passes Z once between the estimate and the end of the range.
-        for _ in range(60):
-            middle = (inside + outside) / 2
-            if abs(tango_statistic(middle, n_first, n_second, n_pictures)) <= Z:
-                inside = middle
-            else:
-                outside = middle
-        return inside
-
-    return edge(difference, -1.0), edge(difference, 1.0)
-
-
-def tango_statistic(delta: float, n_first: int, n_second: int, n_pictures: int) -> float:
-    """How many standard errors the observed difference is from `delta`.
-
-    The error is that under `delta`, with the share of pictures that only the second told
-    rightly at its maximum likelihood.
-    """
-    surplus = n_first - n_second - n_pictures * delta
-    share = constrained_share(delta, n_first, n_second, n_pictures)
-    variance = n_pictures * (2 * share + delta * (1 - delta))
-    if variance <= 0:
-        return 0.0 if surplus == 0 else math.copysign(math.inf, surplus)
-    return surplus / math.sqrt(variance)
-
-
-def constrained_share(delta: float, n_first: int, n_second: int, n_pictures: int) -> float:
-    """Likeliest share of the pictures that only the second told rightly, given `delta`."""
-    b = (2 * n_pictures - n_first + n_second) * delta - n_first - n_second
-    c = -n_second * delta * (1 - delta)
-    root = math.sqrt(max(b * b - 8 * n_pictures * c, 0.0))
-    return max((root - b) / (4 * n_pictures), 0.0, -delta)

@@ -50,6 +50,7 @@ def test_public_names() -> None:
         "__version__",
         "cache_info",
         "cache_prune",
+        "compare",
         "doctor",
         "evaluate",
         "export_model",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tl_app.api import (
         cache_info,
         cache_prune,
+        compare,
         evaluate,
         export_model,
         list_backbones,
@@ -46,6 +47,7 @@ _HOMES = {
     "train": "tl_app.api",
     "resume": "tl_app.api",
     "predict": "tl_app.api",
+    "compare": "tl_app.api",
     "evaluate": "tl_app.api",
     "write_report": "tl_app.api",
     "export_model": "tl_app.api",
@@ -78,6 +80,7 @@ __all__ = [
     "__version__",
     "cache_info",
     "cache_prune",
+    "compare",
     "doctor",
     "evaluate",
     "export_model",

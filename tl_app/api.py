@@ -21,6 +21,7 @@ from tl_app.progress import Reporter, SilentReporter
 
 if TYPE_CHECKING:
     from tl_app.app import CacheInfo, ExportResult, TrainedRun
+    from tl_app.evaluation.comparison import Comparison
     from tl_app.features.store import TableInfo
     from tl_app.records import Evaluation, Modality, Predictions, SetAside
 
@@ -141,6 +142,45 @@ def evaluate(
     return verb(
         os.fspath(run),
         None if source is None else _source(source, **columns),
+        output=Path(output),
+        reporter=reporter or SilentReporter(),
+    )
+
+
+def compare(
+    run_a: PathLike,
+    run_b: PathLike,
+    source: PathLike | None = None,
+    *,
+    margin: float = 0.01,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    seed: int = 0,
+    output: PathLike = ".",
+    reporter: Reporter | None = None,
+) -> Comparison:
+    """Judge run B against run A on the same examples.
+
+    Args:
+        run_a, run_b: folders or names of finished runs with the same classes.
+        source: labelled examples that both models are asked about; None takes what both recorded
+            of the examples that are on the test side of both.
+        margin: by how much the accuracy of B may be lower, a fraction.
+        text_column, label_column: of a table of texts; None guesses.
+        seed: of the resampling behind the intervals.
+        output: where runs are looked for by name.
+        reporter: gets messages, warnings and progress.
+
+    Returns:
+        The verdict (`passes` says whether B was shown to be not worse), and what it rests on.
+    """
+    columns = {"text_column": text_column, "label_column": label_column}
+    return _verb("compare")(
+        os.fspath(run_a),
+        os.fspath(run_b),
+        None if source is None else _source(source, **columns),
+        margin=margin,
+        seed=seed,
         output=Path(output),
         reporter=reporter or SilentReporter(),
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tl_app
+from tl_app.evaluation.comparison import Comparison, PairedPredictions, compare_predictions
 from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, SetAside
 
 
@@ -29,6 +30,24 @@ def make_evaluation() -> Evaluation:
     )
 
 
+def make_comparison(n: int = 400, n_only_a: int = 30, n_only_b: int = 2) -> Comparison:
+    """Of two classes in turn; A alone tells the first examples rightly, B alone the next."""
+    y_true = np.arange(n) % 2
+    said_a, said_b = (np.eye(2, dtype=np.float32)[y_true] * 0.8 + 0.1 for _ in "AB")
+    said_b[:n_only_a] = said_b[:n_only_a, ::-1]
+    said_a[n_only_a : n_only_a + n_only_b] = said_a[n_only_a : n_only_a + n_only_b, ::-1]
+    pairs = PairedPredictions(
+        paths=tuple(f"line\nbreak\x1b[2J {i}.jpg" for i in range(n)),
+        y_true=y_true,
+        probabilities_a=said_a,
+        probabilities_b=said_b,
+        groups=np.arange(n),
+        class_names=("cat", "<b>\x1b[31mdog\n"),
+        notes=(f"The figures rest on {n} pictures.",),
+    )
+    return compare_predictions(pairs, n_resamples=500)
+
+
 class FakeApp(ModuleType):
     """Records each call; returns what the real app would, or raises `failure`."""
 
@@ -39,6 +58,7 @@ class FakeApp(ModuleType):
         self.failure: BaseException | None = None
         self.backbone_name = "tiny_net"
         self.evaluation: Evaluation | None = make_evaluation()
+        self.comparison = make_comparison()
         self.predictions = Predictions(
             paths=("a.jpg", "line\nbreak\x1b[2J.jpg", "bytes\udcff.jpg"),
             y_true=np.array([-1, -1, -1]),
@@ -78,6 +98,10 @@ class FakeApp(ModuleType):
     def evaluate(self, *args: Any, **kwargs: Any) -> Evaluation:
         self._note("evaluate", args, kwargs)
         return make_evaluation()
+
+    def compare(self, *args: Any, **kwargs: Any) -> Comparison:
+        self._note("compare", args, kwargs)
+        return self.comparison
 
     def report(self, *args: Any, **kwargs: Any) -> Path:
         self._note("report", args, kwargs)

@@ -125,6 +125,27 @@ def test_evaluate_on_another_table_warns_of_texts_that_were_trained_on(trained, 
     assert json.loads(done.stdout)["n_examples"] == 91
 
 
+def test_two_runs_are_compared_on_recorded_and_on_other_texts(trained, workplace, run, tmp_path):
+    """The run against itself: nothing differs, and so few texts cannot show that it never will."""
+    done = tl_app("compare", "first", trained["run"], "--json", cwd=workplace)
+    assert done.returncode == 5, done.stderr
+    document = json.loads(done.stdout)
+    assert document["n_examples"] == len(run.read_split().indices("test"))
+    assert document["verdict"] == "cannot tell"
+    seen = next(iter(run.read_dataset().examples[i] for i in run.read_split().indices("train")))
+    other = tmp_path / "other.csv"
+    rows = [*((f"{text} Indeed.", label) for text, label in sentences(20)), (seen.text, "blame")]
+    with other.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("text", "label"), *rows])
+    done = tl_app("compare", "first", "first", other, "--json", cwd=workplace)
+    assert done.returncode == 5, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["n_examples"], document["modality"]) == (20, "text")
+    assert document["left_out"]["seen_by_a"] == 1
+    assert all(metric["difference"]["value"] == 0 for metric in document["metrics"])
+    assert "1 of 21 texts left out" in done.stderr
+
+
 def test_what_does_not_fit_is_told_before_anything_is_written(
     workplace, table, photos, trained, capfd
 ):

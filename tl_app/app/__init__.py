@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tl_app.app.caching import CacheInfo, cache_info, cache_prune
+    from tl_app.app.comparing import compare
     from tl_app.app.listing import backbones, get_backbone
     from tl_app.app.training import TrainedRun, resume, train
     from tl_app.app.verbs import evaluate, export, predict, report
@@ -24,6 +25,7 @@ _HOMES = {
     "get_backbone": "tl_app.app.listing",
     "cache_info": "tl_app.app.caching",
     "cache_prune": "tl_app.app.caching",
+    "compare": "tl_app.app.comparing",
     "evaluate": "tl_app.app.verbs",
     "export": "tl_app.app.verbs",
     "predict": "tl_app.app.verbs",
@@ -39,6 +41,7 @@ __all__ = [
     "backbones",
     "cache_info",
     "cache_prune",
+    "compare",
     "evaluate",
     "export",
     "get_backbone",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from tl_app.data.texts import MAX_CHARACTERS
 from tl_app.data.unlabelled import FoundTexts, find_texts
 from tl_app.data.walk import Found, walk
 from tl_app.errors import ConfigError, DataError, RunError, UnusableText
-from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.versions import find_version
 from tl_app.progress import Reporter, SilentReporter
 from tl_app.records import Evaluation, Modality, Predictions, SetAside
 from tl_app.run import RunFolder
+
+if TYPE_CHECKING:
+    from tl_app.export.classifier import SavedModelClassifier
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class TrainedRun:
         reporter: Reporter | None = None,
     ) -> tuple[Predictions, list[SetAside]]:
         """As `tl_app.predict`, with this run."""
+        # Late: what a run recorded is read without TensorFlow.
+        from tl_app.export.classifier import SavedModelClassifier
+
         return tell(
             SavedModelClassifier(self.saved_model),
             [Path(path) for path in paths],

@@ -11,21 +11,19 @@ import numpy as np
 from tl_app.app.adapters import export_adapter, is_adapter_file
 from tl_app.app.finished import finished_run, tell
 from tl_app.app.finishing import evaluated_side
+from tl_app.app.labelled import read_labelled, tell_labelled
 from tl_app.app.picture_material import picture_evidence
 from tl_app.app.reporting import write_report
-from tl_app.app.text_material import read_texts, text_evidence
+from tl_app.app.text_material import text_evidence
 from tl_app.data.listing import counted
-from tl_app.data.scan import scan
 from tl_app.data.source import Source
 from tl_app.data.wording import WORDINGS
 from tl_app.evaluation.scoring import evaluate as score
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.parity import Evidence
 from tl_app.export.publish import ExportResult, publish_copy
-from tl_app.inputs.inspect import inspect_file
 from tl_app.progress import Reporter
 from tl_app.records import (
-    AnyExample,
     Dataset,
     Evaluation,
     Predictions,
@@ -98,8 +96,7 @@ def evaluate(run: str, source: Source | None, *, output: Path, reporter: Reporte
     if source is None:
         return opened.read_evaluation()
     recorded, split = opened.read_dataset(), opened.read_split()
-    source.require(recorded.modality)
-    dataset = _read_labelled(source, opened, recorded, reporter)
+    dataset = read_labelled(source, opened, recorded, reporter)
     wording = WORDINGS[recorded.modality]
     sides: tuple[tuple[Side, str], ...] = (
         ("train", "were trained on"),
@@ -114,7 +111,8 @@ def evaluate(run: str, source: Source | None, *, output: Path, reporter: Reporte
                 "the figures flatter the model"
             )
     classifier = SavedModelClassifier(trained.saved_model)
-    kept, probabilities = _tell_labelled(classifier, dataset, reporter)
+    told, probabilities = tell_labelled(classifier, dataset, reporter)
+    kept = [dataset.examples[position] for position in told.tolist()]
     labelled = Predictions(
         paths=tuple(example.path for example in kept),
         y_true=np.array([example.label for example in kept], dtype=np.int64),
@@ -127,48 +125,6 @@ def evaluate(run: str, source: Source | None, *, output: Path, reporter: Reporte
     return score(
         labelled, class_shares=counts / counts.sum(), side="test", modality=recorded.modality
     )
-
-
-def _read_labelled(
-    source: Source, opened: RunFolder, recorded: Dataset[Any], reporter: Reporter
-) -> Dataset[Any]:
-    settings = opened.read_config().data
-    processing = opened.read_processing()
-    if not isinstance(processing, Preprocessing):
-        return read_texts(
-            source,
-            settings,
-            reporter=reporter,
-            test_required=False,
-            known_class_names=recorded.class_names,
-            materialise_to=opened.output / "data",
-            purpose="evaluation",
-        )
-    return scan(
-        source.name,
-        settings,
-        inspect=lambda path: inspect_file(path, max_pixels=processing.max_pixels),
-        reporter=reporter,
-        test_required=False,
-        materialise_to=opened.output / "data",
-        known_class_names=recorded.class_names,
-        purpose="evaluation",
-    )
-
-
-def _tell_labelled(
-    classifier: SavedModelClassifier, dataset: Dataset[Any], reporter: Reporter
-) -> tuple[list[AnyExample], np.ndarray]:
-    """Examples that could be told, and float32 probabilities (n, n_classes)."""
-    examples = list(dataset.examples)
-    if dataset.modality == "text":
-        texts = [example.text for example in examples]
-        return examples, classifier.predict_texts(texts, reporter=reporter)
-    files = [Path(dataset.root) / example.path for example in examples]
-    predictions, set_aside = classifier.predict_files(files, reporter=reporter)
-    left_out = {entry.path for entry in set_aside}
-    kept = [e for e, file in zip(examples, files, strict=True) if str(file) not in left_out]
-    return kept, predictions.probabilities
 
 
 def report(run: str, *, output: Path, reporter: Reporter) -> Path:

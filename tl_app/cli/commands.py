@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import IO, TYPE_CHECKING, Any
 
 from tl_app.cli import render
+from tl_app.cli.comparison import comparison_document, comparison_text, margin_of
 from tl_app.data.listing import counted
 from tl_app.errors import ConfigError, DataError
 from tl_app.progress import Reporter
@@ -37,6 +38,9 @@ class Result:
     is_prose: bool = False
     exit_code: int = 0
 
+
+EXIT_GATE = 5
+"""What was asked for was done, and the answer is no."""
 
 # Flags of `train` that are settings: attribute of the parsed arguments -> key of the Config.
 SETTING_FLAGS = {
@@ -166,6 +170,26 @@ def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> R
     return Result(document, render.evaluation_text(evaluation, of=arguments.source), is_prose=True)
 
 
+def compare(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app compare`. Exit code 5 when B was not shown to be not worse than A."""
+    source = None if arguments.source is None else _source(arguments)
+    comparison = _load_app("compare")(
+        arguments.run_a,
+        arguments.run_b,
+        source,
+        margin=margin_of(arguments.margin),
+        output=Path(arguments.output),
+        reporter=reporter,
+    )
+    of = {"run_a": arguments.run_a, "run_b": arguments.run_b, "source": arguments.source}
+    return Result(
+        comparison_document(comparison, of),
+        comparison_text(comparison, of),
+        is_prose=True,
+        exit_code=0 if comparison.passes else EXIT_GATE,
+    )
+
+
 def report(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app report`."""
     page = _load_app("report")(arguments.run, output=Path(arguments.output), reporter=reporter)
@@ -253,6 +277,7 @@ COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
     "train": train,
     "predict": predict,
     "evaluate": evaluate,
+    "compare": compare,
     "report": report,
     "export": export,
     "doctor": doctor,

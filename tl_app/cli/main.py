@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done, 1 failure, 2 usage or configuration, 3 unusable data,
-        130 or 143 interrupted.
+        5 a comparison that did not show B to be not worse, 130 or 143 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     wants_json = "--json" in arguments

@@ -22,11 +22,12 @@ examples:
   tl-app train mail.csv                    a text and a label column
   tl-app predict models/RUN new.jpg        label and probability
   tl-app evaluate models/RUN other/        how it does on other labelled pictures
+  tl-app compare models/OLD models/NEW     whether the new one is not worse
   tl-app export models/RUN serve/flowers   a SavedModel for TensorFlow Serving
   tl-app doctor                            versions, devices, weights
 
 exit codes: 0 done, 1 failure, 2 usage or configuration, 3 unusable data,
-            130 or 143 interrupted
+            5 compare did not show B to be not worse, 130 or 143 interrupted
 environment: NO_COLOR=1 no colours; TL_APP_TRACEBACK=1 tracebacks of unexpected errors
 """
 
@@ -224,6 +225,26 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
 
 
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_a", metavar="RUN_A", help="the run to be judged against")
+    parser.add_argument("run_b", metavar="RUN_B", help="the run to be judged")
+    parser.add_argument(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help="class folders, or a table of texts, that both models are asked about; what both "
+        "recorded of their common test part if absent",
+    )
+    parser.add_argument(
+        "--margin",
+        default="0.01",
+        metavar="SHARE",
+        help="by how much the accuracy of B may be lower (default: 0.01, one point)",
+    )
+    _add_columns(parser)
+    _add_output(parser)
+
+
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a folder below models/, or its name")
     _add_output(parser)
@@ -316,6 +337,14 @@ VERBS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.ArgumentParser],
         "evaluate a run on its test part or on other examples",
         ("tl-app evaluate models/RUN", "tl-app evaluate models/RUN other/ --json"),
         _add_evaluate,
+    ),
+    "compare": (
+        "judge a run against another on the same examples: better, not worse or worse",
+        (
+            "tl-app compare models/OLD models/NEW",
+            "tl-app compare models/OLD models/NEW other/ --margin 0.005",
+        ),
+        _add_compare,
     ),
     "report": (
         "write a run's report again",

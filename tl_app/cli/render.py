@@ -57,7 +57,8 @@ def probability_text(value: float) -> str:
     return ">0.999" if text == "1.000" else text
 
 
-def _interval(interval: Interval) -> str:
+def interval_text(interval: Interval) -> str:
+    """ "0.800 to 0.950", or "none" where no interval can be given."""
     if interval.low is None or interval.high is None:
         return "none"
     return f"{figure(interval.low)} to {figure(interval.high)}"
@@ -77,7 +78,7 @@ def headline_table(evaluation: Evaluation, *, of: str | None = None) -> str:
             (
                 METRIC_TITLES.get(name, name),
                 figure(interval.value),
-                _interval(interval),
+                interval_text(interval),
                 "" if baseline is None else figure(baseline),
             )
         )
