@@ -238,15 +238,17 @@ def cache(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
 
 def config(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app config`."""
-    from tl_app.cli.settings import describe_settings, judged, to_toml
+    from tl_app.cli.settings import describe_settings, fitting_values, judged, to_toml
+    from tl_app.config import require_fitting
 
     modality: Modality = "text" if arguments.texts else "image"
     shown = judged(_path(arguments.config), arguments.overrides, modality=modality)
+    require_fitting(shown, modality)
     document = {
-        "config": shown.model_dump(mode="json"),
-        "settings": [setting.to_dict() for setting in describe_settings()],
+        "config": fitting_values(shown, modality),
+        "settings": [setting.to_dict() for setting in describe_settings(modality)],
     }
-    return Result(document, to_toml(shown))
+    return Result(document, to_toml(shown, modality))
 
 
 COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
