@@ -409,7 +409,7 @@ class Evaluation:
         per_class: in class order.
         confusion_counts: rows are true classes, columns predicted ones.
         n_examples: rows evaluated.
-        side: which side was evaluated.
+        side: which side of the run was evaluated; None of other examples.
         notes: sentences that a reader should know before trusting a figure.
         modality: of what was evaluated.
     """
@@ -419,7 +419,7 @@ class Evaluation:
     per_class: tuple[ClassMetrics, ...]
     confusion_counts: tuple[tuple[int, ...], ...]
     n_examples: int
-    side: Side = "test"
+    side: Side | None = "test"
     notes: tuple[str, ...] = field(default=())
     modality: Modality = "image"
 

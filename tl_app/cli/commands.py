@@ -160,7 +160,7 @@ def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> R
     document = {
         "run": arguments.run,
         "folder": arguments.source,
-        "test": _headline(evaluation),
+        "test": _headline(evaluation) if evaluation.side == "test" else None,
         **evaluation.to_dict(),
     }
     return Result(document, render.evaluation_text(evaluation, of=arguments.source), is_prose=True)
