@@ -344,12 +344,15 @@ class Predictions:
         y_true: int64, shape (n_examples,); -1 where the label is unknown.
         probabilities: float32, shape (n_examples, n_classes), rows sum to 1.
         class_names: one a column.
+        texts: that were told, one a row; None of pictures, and of a run's own texts, which its
+            dataset holds.
     """
 
     paths: tuple[str, ...]
     y_true: np.ndarray
     probabilities: np.ndarray
     class_names: tuple[str, ...]
+    texts: tuple[str, ...] | None = None
 
     @property
     def y_pred(self) -> np.ndarray:

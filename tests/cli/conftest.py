@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import tl_app
-from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, SetAside
+from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, SetAside, Side
 
 
 def make_evaluation() -> Evaluation:
@@ -38,6 +39,7 @@ class FakeApp(ModuleType):
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.failure: BaseException | None = None
         self.backbone_name = "tiny_net"
+        self.side: Side | None = "test"
         self.evaluation: Evaluation | None = make_evaluation()
         self.predictions = Predictions(
             paths=("a.jpg", "line\nbreak\x1b[2J.jpg", "bytes\udcff.jpg"),
@@ -77,7 +79,7 @@ class FakeApp(ModuleType):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Evaluation:
         self._note("evaluate", args, kwargs)
-        return make_evaluation()
+        return replace(make_evaluation(), side=self.side)
 
     def report(self, *args: Any, **kwargs: Any) -> Path:
         self._note("report", args, kwargs)
