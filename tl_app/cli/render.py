@@ -203,7 +203,7 @@ def doctor_text(facts: Mapping[str, Any]) -> str:
         "",
         table(("package", "version"), [(k, v or "not here") for k, v in facts["packages"].items()]),
         "",
-        f"CPU      {machine['cpu']}, {machine['cores']} cores",
+        f"CPU      {machine['cpu']}, {counted(machine['cores'], 'core')}",
         f"Memory   {bytes_text(machine['memory_available_bytes'])} free of "
         f"{bytes_text(machine['memory_bytes'])}",
         f"Disk     {bytes_text(disk['free_bytes'])} free of {bytes_text(disk['total_bytes'])} here",
@@ -216,7 +216,7 @@ def doctor_text(facts: Mapping[str, Any]) -> str:
     lines += [
         "",
         "Weights that are here: " + (", ".join(here) if here else "none"),
-        f"Weights that are not: {len(facts['weights']['missing'])} more backbones "
+        f"Weights that are not: {counted(len(facts['weights']['missing']), 'more backbone')} "
         "(tl-app backbones lists them)",
     ]
     return "\n".join(printable(line, keep_newlines=True) for line in lines)
