@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tl_app.config import Config, default_phases
+from tl_app.config import Augmentation, Config, Phase, default_phases, require_fitting
 from tl_app.config_loading import load_config
 from tl_app.errors import ConfigError
 
@@ -92,3 +92,28 @@ def test_a_file_that_cannot_be_read(tmp_path, text):
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError):
         load_config(file)
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_what_is_usual_fits(modality):
+    require_fitting(load_config(modality=modality), modality)
+    require_fitting(Config(phases=(Phase(name="own"),)), modality)
+
+
+def test_all_that_does_not_fit_is_named():
+    config = Config(
+        weights="w.h5",
+        data={"image_size_px": 96},
+        phases=(
+            Phase(name="head"),
+            Phase(name="own", views=1, augmentation=Augmentation(hue=0.1)),
+        ),
+    )
+    require_fitting(config, "image")
+    with pytest.raises(ConfigError, match="for pictures do not fit texts") as caught:
+        require_fitting(config, "text")
+    assert caught.value.received == (
+        "weights, data.image_size_px, phases.1.views, phases.1.augmentation"
+    )
+    assert caught.value.allowed
+    assert caught.value.next_step

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tl_app.config import Config
 from tl_app.config_loading import load_config
+from tl_app.data.places import as_list
 from tl_app.data.source import Source
-from tl_app.errors import ConfigError
 from tl_app.libraries import loading
 from tl_app.progress import Reporter, SilentReporter
 
@@ -48,8 +48,8 @@ def train(
         source: a folder with one sub-folder a class, a folder with train/validation/test
             parts, a folder beside a `table`, or `tfds:NAME`; for texts a CSV, TSV, JSON lines or
             Parquet file, or a folder of .txt files by class.
-        config: a ready Config, or a TOML or JSON file. What it leaves out is the default for
-            pictures or for texts (`default_settings`).
+        config: a ready Config, or a TOML or JSON file. What it does not set is the default for
+            pictures or for texts, whichever the source holds (`tl_app.config.default_settings`).
         output: gets `models/<run>/` and `reports/<run>/`.
         name: of the run; made from source, backbone and time when None.
         table: a CSV with the columns path, label and, where wanted, split and group.
@@ -116,10 +116,17 @@ def predict(
 
     Returns:
         One row a picture or text, and what had to be set aside.
+
+    Raises:
+        ConfigError: paths or texts are no lists, or do not fit the model.
+        DataError: a path does not exist, or there is nothing to tell.
+        RunError: there is no such run or SavedModel.
     """
+    files = [Path(path) for path in as_list("paths", paths, (str, os.PathLike))]
+    texts = as_list("texts", texts, str)
     return _verb("predict")(
         os.fspath(model),
-        [Path(path) for path in paths],
+        files,
         texts=texts,
         text_column=text_column,
         output=Path(output),
@@ -253,11 +260,5 @@ def _config(
 ) -> Config:
     if not isinstance(config, Config):
         return load_config(_path(config), values=settings, modality=modality)
-    if not settings:
-        return config
-    unknown = [key for key in settings if key not in Config.model_fields]
-    if unknown:
-        # load_config words the problem, with a suggestion for each name.
-        load_config(values=settings)
-        raise ConfigError("Unknown settings.", received=", ".join(unknown))
-    return load_config(values={**config.model_dump(mode="json"), **settings})
+    values = config.model_dump(mode="json", include=config.model_fields_set)
+    return load_config(values={**values, **settings}, modality=modality)

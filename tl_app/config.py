@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 
 from tl_app.errors import ConfigError
 from tl_app.records import Modality
@@ -13,6 +15,10 @@ from tl_app.records import Modality
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+OF_PICTURES: JsonDict = {"modality": "image"}
+OF_TEXTS: JsonDict = {"modality": "text"}
+"""What marks a setting that means nothing for the other modality."""
 
 
 class Settings(BaseModel):
@@ -45,21 +51,28 @@ class Settings(BaseModel):
 
 
 class DataSettings(Settings):
-    """How pictures and texts are read and split; the first four are of pictures alone."""
+    """How pictures and texts are read and split."""
 
     image_size_px: Annotated[int, Field(ge=32, le=2048)] | None = Field(
-        None, description="Side of the square picture; None takes the backbone's own."
+        None,
+        description="Side of the square picture; None takes the backbone's own.",
+        json_schema_extra=OF_PICTURES,
     )
     aspect: Literal["crop", "pad", "squash"] = Field(
-        "squash", description="Centre crop, pad, or squash to the square."
+        "squash",
+        description="Centre crop, pad, or squash to the square.",
+        json_schema_extra=OF_PICTURES,
     )
     window: Literal["auto"] | tuple[int, int] = Field(
         "auto",
         description="Levels of 16-bit pictures that become black and white; auto takes "
         "0 to the smallest full bit depth that holds every level of the data.",
+        json_schema_extra=OF_PICTURES,
     )
     max_pixels: Annotated[int, Field(ge=1, le=2**31)] = Field(
-        100_000_000, description="Pictures with more pixels than this are set aside."
+        100_000_000,
+        description="Pictures with more pixels than this are set aside.",
+        json_schema_extra=OF_PICTURES,
     )
     merge_classes: bool = Field(
         False, description="Merge class folders that differ only by case or Unicode form."
@@ -71,7 +84,7 @@ class DataSettings(Settings):
         0.1, description="0 trains without a test part (the same as --no-test)."
     )
     min_examples_per_class: Annotated[int, Field(ge=2)] = Field(
-        3, description="A class with fewer usable pictures stops the run."
+        3, description="A class with fewer usable examples stops the run."
     )
 
     @model_validator(mode="after")
@@ -174,6 +187,7 @@ class Phase(Settings):
         False,
         description="Gradient checkpointing: compute a block's activations again on the way back; "
         "much less memory for some more time (encoders of texts).",
+        json_schema_extra=OF_TEXTS,
     )
     l1: NonNegative = Field(0.0, description="Penalty on the head's weights.")
     l2: NonNegative | Literal["auto"] = Field(
@@ -188,10 +202,14 @@ class Phase(Settings):
         0.0, description="Share of the features that the head does without in a step."
     )
     mixup_alpha: NonNegative = Field(
-        0.0, description="Mixup: shape of the Beta distribution; 0 is off."
+        0.0,
+        description="Mixup: shape of the Beta distribution; 0 is off.",
+        json_schema_extra=OF_PICTURES,
     )
     cutmix_alpha: NonNegative = Field(
-        0.0, description="CutMix: shape of the Beta distribution; 0 is off."
+        0.0,
+        description="CutMix: shape of the Beta distribution; 0 is off.",
+        json_schema_extra=OF_PICTURES,
     )
     patience_epochs: Annotated[int, Field(ge=1)] | None = Field(
         3,
@@ -202,8 +220,9 @@ class Phase(Settings):
         2,
         description="Augmented views of each picture, drawn once and cycled over the epochs with "
         "the plain one; 0 draws new ones every epoch through the whole network.",
+        json_schema_extra=OF_PICTURES,
     )
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = Field(Augmentation(), json_schema_extra=OF_PICTURES)
 
     @model_validator(mode="after")
     def _updates_fit(self) -> Phase:
@@ -312,18 +331,27 @@ def _plain(phases: Iterable[Phase]) -> list[dict[str, Any]]:
 
 
 class Config(Settings):
-    """Everything that decides what a run does."""
+    """Everything that decides what a run does.
+
+    The defaults are those for pictures. `tl_app.train` takes the ones for texts instead, for what
+    was not set (`model_fields_set`), where the source holds texts.
+    """
 
     backbone: str = Field(
         "efficientnet_lite0",
         description="A name that tl-app backbones lists, hub:HANDLE_OR_PATH, or for texts "
         "kerashub:HANDLE_OR_FOLDER.",
     )
-    weights: str | None = Field(None, description="A weight file of your own for the backbone.")
+    weights: str | None = Field(
+        None,
+        description="A weight file of your own for the backbone.",
+        json_schema_extra=OF_PICTURES,
+    )
     preprocessor: str | None = Field(
         None,
         description="TensorFlow Hub handle or folder of what feeds a hub: encoder of texts (the "
         "BERT family); None where the encoder takes strings.",
+        json_schema_extra=OF_TEXTS,
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
         0, description="Of the split and of all chance in training."
@@ -394,6 +422,42 @@ def without_mirroring(config: Config) -> Config:
         for phase in config.phases
     )
     return config.model_copy(update={"phases": phases})
+
+
+def fits(field: FieldInfo, modality: Modality) -> bool:
+    """Whether a setting means anything for pictures, or for texts."""
+    marks = field.json_schema_extra
+    return not isinstance(marks, dict) or marks.get("modality", modality) == modality
+
+
+def require_fitting(config: Config, modality: Modality) -> None:
+    """Nothing is asked of texts that pictures alone have, nor the other way round.
+
+    Raises:
+        ConfigError: a setting of the other modality is not as it is by default; all are named.
+    """
+    usual = default_text_phases() if modality == "text" else default_phases()
+    groups: list[tuple[str, Settings, tuple[Phase, ...]]] = [
+        ("", config, ()),
+        ("data.", config.data, ()),
+        *((f"phases.{i}.", phase, usual) for i, phase in enumerate(config.phases)),
+    ]
+    wrong = [
+        f"{prefix}{name}"
+        for prefix, settings, others in groups
+        for name, field in type(settings).model_fields.items()
+        if not fits(field, modality)
+        and getattr(settings, name) not in (field.default, *(getattr(o, name) for o in others))
+    ]
+    if wrong:
+        theirs, ours = ("pictures", "texts") if modality == "text" else ("texts", "pictures")
+        command = f"tl-app config{' --texts' if modality == 'text' else ''}"
+        raise ConfigError(
+            f"Settings for {theirs} do not fit {ours}.",
+            received=", ".join(wrong),
+            allowed=f"the settings that {command} lists",
+            next_step="leave these out",
+        )
 
 
 def require_unmixed(phases: Iterable[Phase]) -> None:

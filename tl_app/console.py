@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0
 LINE_SHARE = 0.1
+# A step that is over sooner is told by one line: a second one would say the same again.
+SHORT_SECONDS = 1.0
+# A line that begins with one of these is there to be copied.
+COMMANDS = {"cat", "cp", "head", "iconv", "ls", "pip", "printf", "python3", "tl-app"}
 # Before so much of a step is done, a rate says more about its start than about the rest.
 ESTIMATE_SHARE = 0.05
 ESTIMATE_SECONDS = 5.0
@@ -111,7 +115,8 @@ def _broken(line: str, columns: int, hanging: int) -> str:
     words = line.lstrip(" ")
     label, _, value = words.partition(":")
     is_row = "  " in (value.lstrip(" ") if label.isalpha() else words)
-    if len(line) <= columns or is_row or value.lstrip(" ").startswith("tl-app "):
+    firsts = {part.lstrip(" ").partition(" ")[0] for part in (words, value)}
+    if len(line) <= columns or is_row or firsts & COMMANDS:
         return line
     return textwrap.fill(
         line,
@@ -122,6 +127,16 @@ def _broken(line: str, columns: int, hanging: int) -> str:
         expand_tabs=False,
         replace_whitespace=False,
     )
+
+
+def amount(n: int, units: str) -> str:
+    """ "1 image", "1,400 images"; what has no s to lose ("MB") stays as it is."""
+    return f"{n:,} {unit_of(n, units)}"
+
+
+def unit_of(n: int, units: str) -> str:
+    """ "image" of one, else "images"."""
+    return units.removesuffix("s") if n == 1 else units
 
 
 def rate_text(n: int, unit: str, seconds: float) -> str:
@@ -158,8 +173,8 @@ class QuietReporter:
 class LineReporter(QuietReporter):
     """Plain lines, for logs and pipes.
 
-    A long step says when it starts, at most every `LINE_SECONDS` or tenth how far it is, and
-    at its end how fast it was.
+    A step says when it starts. A long one says at most every `LINE_SECONDS` or tenth how far it
+    is, and at its end how long it took and how fast it was.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -195,7 +210,7 @@ class _LineBar:
         self._first_time: float | None = None
         self._done = self._last_done = 0
         self._lock = threading.Lock()
-        write(f"{title}: {total:,} {unit}")
+        write(f"{title}: {amount(total, unit)}")
 
     def advance(self, n: int = 1, *, note: str = "") -> None:
         with self._lock:
@@ -209,7 +224,7 @@ class _LineBar:
             if not is_due or self._done >= self._total:
                 return
             self._last_time, self._last_done = now, self._done
-            parts = [f"{self._done:,} of {self._total:,} {self._unit}"]
+            parts = [f"{self._done:,} of {amount(self._total, self._unit)}"]
             # What comes before the first unit is done, such as compiling, is not repeated.
             worked = now - self._first_time
             if self._done >= ESTIMATE_SHARE * self._total or worked >= ESTIMATE_SECONDS:
@@ -224,14 +239,19 @@ class _LineBar:
 
     def finish(self) -> None:
         seconds = self._clock() - self._start
+        is_whole = self._done == self._total
+        if is_whole and seconds < SHORT_SECONDS:
+            return
+        done = "done" if is_whole else f"{self._done:,} of {amount(self._total, self._unit)}"
         rate = rate_text(self._done, self._unit, seconds)
         self._write(
-            f"{self._title}: {self._done:,} {self._unit} in {duration_text(seconds)}"
-            + (f" ({rate})" if rate else "")
+            f"{self._title}: {done} in {duration_text(seconds)}" + (f" ({rate})" if rate else "")
         )
 
     def stop(self) -> None:
-        self._write(f"{self._title}: stopped after {self._done:,} of {self._total:,} {self._unit}")
+        self._write(
+            f"{self._title}: stopped after {self._done:,} of {amount(self._total, self._unit)}"
+        )
 
 
 class TerminalReporter(QuietReporter):
@@ -270,9 +290,8 @@ class TerminalReporter(QuietReporter):
                 self._progress.start()
             self._n_active += 1
             progress = self._progress
-            task = progress.add_task(
-                printable(title), total=total, unit=printable(unit), note="", rate=""
-            )
+            word = printable(unit_of(total, unit))
+            task = progress.add_task(printable(title), total=total, unit=word, note="", rate="")
         bar = _RichBar(progress, task, printable(unit))
         try:
             yield bar

@@ -344,12 +344,15 @@ class Predictions:
         y_true: int64, shape (n_examples,); -1 where the label is unknown.
         probabilities: float32, shape (n_examples, n_classes), rows sum to 1.
         class_names: one a column.
+        texts: that were told, one a row; None of pictures, and of a run's own texts, which its
+            dataset holds.
     """
 
     paths: tuple[str, ...]
     y_true: np.ndarray
     probabilities: np.ndarray
     class_names: tuple[str, ...]
+    texts: tuple[str, ...] | None = None
 
     @property
     def y_pred(self) -> np.ndarray:
@@ -409,7 +412,7 @@ class Evaluation:
         per_class: in class order.
         confusion_counts: rows are true classes, columns predicted ones.
         n_examples: rows evaluated.
-        side: which side was evaluated.
+        side: which side of the run was evaluated; None of other examples.
         notes: sentences that a reader should know before trusting a figure.
         modality: of what was evaluated.
     """
@@ -419,7 +422,7 @@ class Evaluation:
     per_class: tuple[ClassMetrics, ...]
     confusion_counts: tuple[tuple[int, ...], ...]
     n_examples: int
-    side: Side = "test"
+    side: Side | None = "test"
     notes: tuple[str, ...] = field(default=())
     modality: Modality = "image"
 

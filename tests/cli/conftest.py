@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 import tl_app
 from tl_app.evaluation.comparison import Comparison, PairedPredictions, compare_predictions
-from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, SetAside
+from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, SetAside, Side
 
 
 def make_evaluation() -> Evaluation:
@@ -57,6 +58,7 @@ class FakeApp(ModuleType):
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.failure: BaseException | None = None
         self.backbone_name = "tiny_net"
+        self.side: Side | None = "test"
         self.evaluation: Evaluation | None = make_evaluation()
         self.comparison = make_comparison()
         self.predictions = Predictions(
@@ -97,7 +99,7 @@ class FakeApp(ModuleType):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Evaluation:
         self._note("evaluate", args, kwargs)
-        return make_evaluation()
+        return replace(make_evaluation(), side=self.side)
 
     def compare(self, *args: Any, **kwargs: Any) -> Comparison:
         self._note("compare", args, kwargs)

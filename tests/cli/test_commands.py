@@ -213,6 +213,77 @@ def test_predict_without_one_usable_picture(app: Any, capfd: Capture) -> None:
     assert "truncated" in document["error"]["received"]
 
 
+HOSTILE = "\x1b[2Jred\nand a\rlong " + "word " * 30
+
+
+def tell_texts(app: Any) -> None:
+    app.predictions = replace(
+        app.predictions,
+        paths=("mail.csv:2", "Where is it?", "more.txt"),
+        texts=(HOSTILE, "Where is it?", "短い文"),
+    )
+
+
+def test_predicted_texts_are_shown_beside_their_lines(app: Any, capfd: Capture) -> None:
+    tell_texts(app)
+    assert main(["predict", "models/r", "mail.csv", "--text", "Where is it?"]) == 0
+    out = capfd.readouterr().out
+    assert "\x1b" not in out
+    assert "\r" not in out
+    header, *rows = out.splitlines()
+    assert header.split() == ["path", "text", "label", "probability"]
+    assert len(rows) == 3  # whatever the texts hold
+    assert rows[0].startswith("mail.csv:2  \\x1b[2Jred and a long word word ")
+    assert "...  cat" in rows[0]
+    assert len(rows[0]) < 110
+    assert rows[1].split("  ")[0] == "--text"
+    assert "短い文" in rows[2]
+
+
+def test_predicted_texts_are_whole_in_json(app: Any, capfd: Capture) -> None:
+    tell_texts(app)
+    _, document = run_json(capfd, "predict", "models/r", "mail.csv")
+    assert [row["text"] for row in document["predictions"]] == list(app.predictions.texts)
+    assert [row["path"] for row in document["predictions"]] == list(app.predictions.paths)
+
+
+def test_predicted_texts_are_whole_in_csv(app: Any, tmp_path: Path) -> None:
+    tell_texts(app)
+    file = tmp_path / "labels.csv"
+    assert main(["predict", "models/r", "mail.csv", "--csv", str(file)]) == 0
+    with file.open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    assert header == ["path", "text", "label", "probability", "p_cat", "p_dög"]
+    assert [row[1] for row in rows] == list(app.predictions.texts)
+    assert rows[2][2:] == ["dög", "0.875", "0.125", "0.875"]
+
+
+def test_pictures_have_no_text(app: Any, capfd: Capture) -> None:
+    _, document = run_json(capfd, "predict", "models/r", "a.jpg")
+    assert all("text" not in row for row in document["predictions"])
+
+
+def test_what_is_allowed_is_what_the_model_takes(app: Any, capfd: Capture) -> None:
+    nothing = replace(app.predictions, paths=(), y_true=np.zeros(0), probabilities=np.zeros((0, 2)))
+    for texts, words, others in (((), ".txt", "PNG"), (None, "PNG", ".txt")):
+        app.predictions = replace(nothing, texts=texts)
+        code, document = run_json(capfd, "predict", "models/r", "bad.png")
+        assert code == 3
+        assert words in document["error"]["allowed"]
+        assert others not in document["error"]["allowed"]
+        assert document["error"]["next"]
+
+
+def test_other_examples_are_no_test_part(app: Any, capfd: Capture) -> None:
+    app.side = None
+    _, document = run_json(capfd, "evaluate", "models/r", "other.csv")
+    assert document["side"] is None
+    assert document["test"] is None
+    assert document["headline"]["accuracy"]["value"] == 0.9
+    assert main(["evaluate", "models/r", "other.csv"]) == 0
+    assert capfd.readouterr().out.startswith("other.csv (20 pictures)")
+
+
 def test_evaluate(app: Any, capfd: Capture) -> None:
     code, document = run_json(capfd, "evaluate", "models/r", "other")
     assert code == 0

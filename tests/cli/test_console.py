@@ -63,7 +63,7 @@ def test_lines_say_start_progress_and_end_with_the_rate() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[0] == "reading: 1,000 images"
     assert lines[1] == "reading: 100 of 1,000 images, 20 images/s, 45 s left"
-    assert lines[-1] == "reading: 1,000 images in 50 s (20 images/s)"
+    assert lines[-1] == "reading: done in 50 s (20 images/s)"
     assert len(lines) == 11  # start, every tenth but the last, end
 
 
@@ -90,13 +90,31 @@ def test_a_slow_start_is_no_measure_of_the_rest() -> None:
     assert lines[2].endswith("left")
 
 
-def test_a_short_step_is_two_lines() -> None:
+def test_a_short_step_is_one_line() -> None:
     stream, clock = io.StringIO(), Clock()
     with LineReporter(stream, clock).bar("reading", 5, "images") as bar:
         for _ in range(5):
             clock.now += 0.1
             bar.advance()
-    assert len(stream.getvalue().splitlines()) == 2
+    assert stream.getvalue() == "reading: 5 images\n"
+
+
+def test_a_step_that_leaves_some_out_says_so_at_its_end() -> None:
+    stream, clock = io.StringIO(), Clock()
+    with LineReporter(stream, clock).bar("reading", 5, "images") as bar:
+        bar.advance(3)
+    assert stream.getvalue().splitlines()[1] == "reading: 3 of 5 images in 0.0 s"
+
+
+@pytest.mark.parametrize(("unit", "word"), [("texts", "1 text"), ("MB", "1 MB")])
+def test_of_one_there_is_no_plural(unit: str, word: str) -> None:
+    stream, clock = io.StringIO(), Clock()
+    with LineReporter(stream, clock).bar("reading", 1, unit):
+        clock.now += 5
+    assert stream.getvalue().splitlines() == [f"reading: {word}", f"reading: 0 of {word} in 5.0 s"]
+    with pytest.raises(KeyError), LineReporter(stream, clock).bar("reading", 1, unit):
+        raise KeyError
+    assert stream.getvalue().endswith(f"stopped after 0 of {word}\n")
 
 
 def test_a_step_that_fails_says_how_far_it_came() -> None:
@@ -120,8 +138,8 @@ def test_nothing_to_do_is_no_error() -> None:
 
 
 def test_threads_may_share_a_bar() -> None:
-    stream = io.StringIO()
-    with LineReporter(stream).bar("reading", 4000, "images") as bar:
+    stream, clock = io.StringIO(), Clock()
+    with LineReporter(stream, clock).bar("reading", 4000, "images") as bar:
 
         def work() -> None:
             for _ in range(1000):
@@ -132,7 +150,8 @@ def test_threads_may_share_a_bar() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    assert "reading: 4,000 images in" in stream.getvalue()
+        clock.now += 2.0
+    assert "reading: done in 2.0 s" in stream.getvalue()
 
 
 def test_quiet_keeps_warnings_only() -> None:
@@ -217,6 +236,8 @@ def test_a_terminal_gets_sentences_broken_between_words() -> None:
     [
         "path/of/a/picture/far/below.jpg  class name  0.999",
         "  next:     tl-app train --resume models/a_run_with_a_long_name",
+        "  next:     iconv -f WINDOWS-1252 -t UTF-8 'my mail.csv' > 'my mail.utf8.csv'",
+        "  printf 'text,label\\n' | cat - 'my mail.csv' > 'my mail.named.csv'",
         "/a/path/that/is/longer/than/the/terminal/is/wide",
     ],
 )

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tl_app.cli.main import main
@@ -26,6 +26,7 @@ def test_the_defaults_come_back(tmp_path: Path) -> None:
     assert read_back(to_toml(Config()), tmp_path) == Config()
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**31 - 1),
     weights=st.none()
@@ -95,6 +96,65 @@ def test_the_verb_prints_both_forms(capfd: pytest.CaptureFixture[str], tmp_path:
     document = json.loads(capfd.readouterr().out)
     assert Config.model_validate(document["config"]) == Config()
     assert document["settings"][0]["name"] == "backbone"
+
+
+PICTURES_ALONE = (
+    *("weights", "data.image_size_px", "data.aspect", "data.window", "data.max_pixels"),
+    *("phases.N.mixup_alpha", "phases.N.cutmix_alpha", "phases.N.views"),
+)
+TEXTS_ALONE = ("preprocessor", "phases.N.recompute")
+
+
+def test_texts_have_no_settings_of_pictures_nor_the_other_way_round(capfd) -> None:
+    every = {setting.name for setting in describe_settings()}
+    of_pictures = {setting.name for setting in describe_settings("image")}
+    of_texts = {setting.name for setting in describe_settings("text")}
+    augmentation = {name for name in every if "augmentation" in name}
+    assert len(augmentation) > 5
+    assert every - of_texts == {*PICTURES_ALONE, *augmentation}
+    assert every - of_pictures == set(TEXTS_ALONE)
+    assert main(["config", "--texts"]) == 0
+    text = capfd.readouterr().out
+    for name in PICTURES_ALONE:
+        assert f"\n{name.rpartition('.')[2]} = " not in text
+    assert "augmentation" not in text
+    assert "icture" not in text
+    assert "lora_rank" in text
+    assert main(["config"]) == 0
+    text = capfd.readouterr().out
+    assert "preprocessor" not in text
+    assert "\nrecompute = " not in text
+    assert "\nimage_size_px = " in text
+
+
+def test_the_settings_of_texts_come_back(capfd, tmp_path: Path) -> None:
+    assert main(["config", "--texts", "--set", "phases.1.lora_rank=4"]) == 0
+    file = tmp_path / "settings.toml"
+    file.write_text(capfd.readouterr().out, encoding="utf-8")
+    expected = load_config(overrides=["phases.1.lora_rank=4"], modality="text")
+    assert load_config(file, modality="text") == expected
+    assert main(["config", "--texts", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["config"]["backbone"] == document["settings"][0]["default"] == "minilm-l6"
+    assert "image_size_px" not in document["config"]["data"]
+    assert all("augmentation" not in phase for phase in document["config"]["phases"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--texts", "--set", "data.aspect=pad"), "for pictures do not fit texts"),
+        (("--texts", "--set", "phases.1.mixup_alpha=0.2"), "for pictures do not fit texts"),
+        (("--set", "preprocessor=hub:x"), "for texts do not fit pictures"),
+        (("--set", "phases.1.recompute=true"), "for texts do not fit pictures"),
+    ],
+)
+def test_the_verb_shows_nothing_that_cannot_be_trained(capfd, options, words) -> None:
+    assert main(["config", *options]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert words in captured.err
+    assert options[-1].split("=")[0] in captured.err
 
 
 def test_the_verb_judges_a_file(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -85,6 +85,15 @@ def test_reasons_say_what_and_where():
     ]
 
 
+def test_one_character_is_singular():
+    raw = b"text,label\na\xe9,pos\na\0,pos\ngood,pos\n"
+    reasons = [entry.reason for entry in scan_bytes(raw).set_aside]
+    assert reasons == [
+        "not in UTF-8: byte 0xe9 after 1 character",
+        "a NUL byte after 1 character",
+    ]
+
+
 def test_half_a_character_is_told_as_such():
     raw = b'{"text": "half \\ud83d", "label": "pos"}\n{"text": "x", "label": "pos"}\n'
     (entry,) = scan_bytes(raw, "t.jsonl").set_aside

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from tests.data.text_makers import scan_loosely
+from tl_app.data.places import as_list
 from tl_app.data.unlabelled import find_texts
-from tl_app.errors import DataError
+from tl_app.errors import ConfigError, DataError
 
 
 def test_files_folders_and_tables_in_the_order_of_the_paths(tmp_path):
@@ -37,8 +42,10 @@ def test_the_column_is_guessed_named_or_asked_for(tmp_path):
         find_texts([table])
     assert "--text-column" in str(caught.value.next_step)
     assert find_texts([table], text_column="NOTE").texts == ["hello"]
-    with pytest.raises(DataError, match=r"no column nte.*note"):
+    with pytest.raises(DataError, match=r"no column nte.*note") as caught:
         find_texts([table], text_column="nte")
+    assert "--text-column" in str(caught.value.next_step)
+    assert "--label-column" not in str(caught.value)
     alone = tmp_path / "alone.csv"
     alone.write_text("whatever\none\ntwo\n")
     assert find_texts([alone]).texts == ["one", "two"]
@@ -54,3 +61,60 @@ def test_nothing_there_is_told(tmp_path):
     (tmp_path / "void").mkdir()
     with pytest.raises(DataError, match="no texts here"):
         find_texts([tmp_path / "void"])
+
+
+def test_a_line_that_only_its_place_makes_names_is_told(tmp_path):
+    table = tmp_path / "my texts.csv"
+    table.write_text("a text of its own\nanother\n")
+    found = find_texts([table])
+    assert found.texts == ["another"]
+    (warning,) = found.warnings
+    assert "a text of its own is not predicted" in warning
+    done = subprocess.run(warning.rsplit("\n", 1)[1], shell=True, cwd=tmp_path)
+    assert done.returncode == 0
+    again = find_texts([tmp_path / "my texts.named.csv"])
+    assert again.texts == ["a text of its own", "another"]
+    assert again.warnings == []
+    assert find_texts([table], text_column="a text of its own").warnings == []
+
+
+def test_a_document_of_json_and_a_pipe_are_refused(tmp_path):
+    (tmp_path / "t.json").write_text('[{"text": "a"}]')
+    with pytest.raises(DataError, match="a line at a time") as caught:
+        find_texts([tmp_path / "t.json"])
+    assert str(caught.value.next_step).startswith("python3 -c ")
+    for name in ("x.csv", "x.txt"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DataError, match="no regular file"):
+            find_texts([tmp_path / name])
+
+
+def test_a_table_that_may_not_be_read_is_told_alike_with_labels_and_without(tmp_path, monkeypatch):
+    table = tmp_path / "t.csv"
+    table.write_text("text,label\na,b\n")
+
+    def refuse(self, *_: object):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    told = []
+    for read in (find_texts, lambda paths: scan_loosely(paths[0])):
+        with pytest.raises(DataError, match="cannot be read: Permission denied") as caught:
+            read([table])
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("given", ["a string", b"bytes", None, 5, [None], ["a", 5], Path("a")])
+def test_what_is_no_list_of_texts_is_refused(given):
+    with pytest.raises(ConfigError, match="texts takes a list of strings") as caught:
+        as_list("texts", given, str)
+    assert caught.value.received
+    assert caught.value.allowed
+    assert caught.value.next_step
+
+
+def test_lists_of_all_kinds_are_taken():
+    assert as_list("texts", (t for t in "ab"), str) == ["a", "b"]
+    assert as_list("paths", {"a": 1, Path("b"): 2}, (str, os.PathLike)) == ["a", Path("b")]
+    assert as_list("texts", (), str) == []

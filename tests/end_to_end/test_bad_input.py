@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from pathlib import Path
 
@@ -48,6 +49,27 @@ def a_class_with_two_pictures(root: Path) -> list[str]:
 def a_file(root: Path) -> list[str]:
     root.write_bytes(b"x")
     return [str(root)]
+
+
+def a_missing_table(root: Path) -> list[str]:
+    return [str(root / "mail.csv")]
+
+
+def a_pipe(root: Path) -> list[str]:
+    root.mkdir()
+    os.mkfifo(root / "x.csv")
+    return [str(root / "x.csv")]
+
+
+def loose_texts(root: Path) -> list[str]:
+    root.mkdir()
+    (root / "a.txt").write_text("text")
+    return [str(root)]
+
+
+def settings_of_texts(root: Path) -> list[str]:
+    two_classes(root)
+    return [str(root), "--set", "phases.1.recompute=true"]
 
 
 def a_folder_of_tables(root: Path) -> list[str]:
@@ -115,6 +137,10 @@ CASES = {
     one_class: (3, "one class"),
     a_class_with_two_pictures: (3, "few"),
     a_file: (3, "file"),
+    a_missing_table: (3, "no such table"),
+    a_pipe: (3, "no regular file"),
+    loose_texts: (3, "put texts into"),
+    settings_of_texts: (2, "for texts do not fit pictures"),
     a_folder_of_tables: (3, "csv"),
     a_table_of_missing_files: (3, "no/1.png"),
     a_thousand_classes_with_one_picture: (3, "more"),

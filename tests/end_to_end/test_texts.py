@@ -100,6 +100,7 @@ def test_predictions_of_a_text_a_table_and_files_agree(trained, workplace, run):
     for arguments in (("--text", given[0], "--text", given[1]), (files,), (lines,)):
         document = tl_app_json("predict", trained["run"], *arguments, cwd=workplace)
         assert [row["label"] for row in document["predictions"]] == ["praise", "blame"]
+        assert [row["text"] for row in document["predictions"]] == given
         told.append([row["probability"] for row in document["predictions"]])
     np.testing.assert_allclose(told[1:], [told[0]] * 2, atol=1e-6)
 
@@ -122,7 +123,10 @@ def test_evaluate_on_another_table_warns_of_texts_that_were_trained_on(trained, 
     done = tl_app("evaluate", trained["run"], table, "--json", cwd=workplace)
     assert done.returncode == 0, done.stderr
     assert "texts were trained on" in done.stderr
-    assert json.loads(done.stdout)["n_examples"] == 91
+    document = json.loads(done.stdout)
+    assert document["n_examples"] == 91
+    assert document["side"] is None
+    assert not any("test part" in note for note in document["notes"])
 
 
 def test_two_runs_are_compared_on_recorded_and_on_other_texts(trained, workplace, run, tmp_path):
@@ -153,7 +157,8 @@ def test_what_does_not_fit_is_told_before_anything_is_written(
         ("train", table, "--backbone", "efficientnet_lite0"): "made for pictures",
         ("train", photos, "--backbone", "minilm-l6"): "made for texts",
         ("train", table, "--set", "engine=litert"): "differ in length",
-        ("train", table, "--weights", "w.h5"): "its own weights",
+        ("train", table, "--weights", "w.h5"): "do not fit texts",
+        ("train", table, "--image-size", "96"): "data.image_size_px",
         ("train", table, "--text-column", "bdy"): "no column bdy",
         ("train", table, "--set", "phases.1.lora_rank=-1"): "lora_rank",
         ("train", table, "--set", "phases.0.lora_rank=8"): "unfreeze 1 or more",

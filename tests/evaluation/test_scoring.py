@@ -87,6 +87,21 @@ def test_pictures_that_had_a_say_are_said_to_flatter(side, words):
     assert evaluate(given, class_shares=shares, side="test").notes == ()
 
 
+def test_examples_of_no_side_are_not_called_a_part_of_the_run():
+    given = predictions([0] * 6, [[0.9, 0.05, 0.05]] * 6)
+    shares = np.full(3, 1 / 3)
+    evaluation = evaluate(given, class_shares=shares, side=None, modality="text")
+    notes = "\n".join(evaluation.notes)
+    assert evaluation.side is None
+    assert " part" not in notes
+    assert "This set has 6 texts" in notes
+    assert "No text of this set is of:" in notes
+    assert "texts in this set: one text more" in notes
+    assert Evaluation.from_dict(evaluation.to_dict()) == evaluation
+    notes = "\n".join(evaluate(given, class_shares=shares).notes)
+    assert "The test part has 6 pictures" in notes
+
+
 def test_one_picture_and_one_class_are_singular():
     given = random_predictions(50, 3, boost=1)
     labels = given.y_true.copy()

@@ -14,8 +14,9 @@ import pytest
 import tensorflow as tf
 
 from tests.training.small_encoder import PIECES, SHAPE, build_encoder, make_texts
+from tl_app.app.finished import TrainedRun, tell
 from tl_app.backbones.bert import MaskedMean
-from tl_app.errors import ExportError, RunError
+from tl_app.errors import ConfigError, ExportError, RunError
 from tl_app.export.assets import read_facts
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.parity import TextEvidence
@@ -24,6 +25,7 @@ from tl_app.export.served_input import served_texts
 from tl_app.inputs.wordpiece import WordPiece
 from tl_app.progress import SilentReporter
 from tl_app.records import Predictions, TextProcessing
+from tl_app.run import RunFolder
 
 CLASS_NAMES = ("bad", "good", "ngày 猫")
 PROCESSING = TextProcessing(SHAPE.max_tokens, hashlib.sha256(b"pieces").hexdigest())
@@ -157,6 +159,34 @@ def test_it_says_what_it_reads(version_folder, classifier):
     assert classifier.processing == PROCESSING
     with pytest.raises(RunError, match="trained on texts, and cannot be asked about pictures"):
         classifier.predict_files([Path("a.jpg")], reporter=SilentReporter())
+
+
+def test_texts_are_told_with_what_they_are_and_a_doubtful_first_line_is_warned_of(
+    tmp_path, classifier
+):
+    (tmp_path / "t.csv").write_text("it was good\nit was bad\n")
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    reporter = SilentReporter()
+    paths = [tmp_path / "t.csv", tmp_path / "cat.png"]
+    predictions, set_aside = tell(classifier, paths, texts=["very good"], reporter=reporter)
+    assert predictions.texts == ("it was bad", "very good")
+    assert predictions.paths == (f"{tmp_path / 't.csv'}:2", "very good")
+    assert [entry.path for entry in set_aside] == [str(tmp_path / "cat.png")]
+    (warning,) = reporter.warnings
+    assert "it was good is not predicted" in warning
+
+
+def test_a_finished_run_takes_lists_alone(tmp_path):
+    run = TrainedRun(RunFolder.create(tmp_path, "r"), None, tmp_path, tmp_path, {})
+    with pytest.raises(ConfigError, match="texts takes a list"):
+        run.predict(texts="Where is it?")
+    with pytest.raises(ConfigError, match="paths takes a list"):
+        run.predict("new.jpg")
+
+
+def test_a_model_of_another_maker_is_told_without_a_guess_at_what_it_reads(tmp_path):
+    with pytest.raises(RunError, match="does not say what it reads: tl_app did not write it"):
+        read_facts(tmp_path)
 
 
 def test_another_record_is_refused_and_nothing_is_left(tmp_path, model, texts, recorded):

@@ -222,8 +222,9 @@ def test_out_of_memory_with_one_picture_is_an_error(folder, monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(TrainStep, "__call__", exhausted)
-    with pytest.raises(RunError, match="too small for a single picture"):
+    with pytest.raises(RunError, match="too small for a single picture") as caught:
         trainer.run()
+    assert "--image-size 160 --set phases.1.unfreeze=1" in str(caught.value.next_step)
 
 
 def test_divergence_ends_the_phase_and_keeps_the_best(folder, monkeypatch):

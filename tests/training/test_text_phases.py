@@ -21,10 +21,12 @@ from tests.training.small_encoder import (
 from tests.training.small_model import all_weights, build_trainer, head_phase
 from tl_app import interrupt
 from tl_app.config import Augmentation
-from tl_app.errors import ConfigError, Interrupted
+from tl_app.errors import ConfigError, Interrupted, RunError
 from tl_app.features.texts import TokenizedTexts
 from tl_app.inputs.wordpiece import WordPiece
+from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
+from tl_app.training.estimate import Estimate
 from tl_app.training.step import TrainStep
 
 
@@ -141,3 +143,25 @@ def test_hidden_states_are_streamed_and_tuning_learns(folder):
     assert trainer.decisions.read()["estimate"]["phases"]["tune"] > 0
     losses = [r.train_loss for r in state.history if r.phase == "tune"]
     assert min(losses[1:]) < 0.5 * losses[0]
+
+
+def test_memory_that_is_too_small_is_told_in_words_of_texts(folder, monkeypatch):
+    reporter = SilentReporter()
+    trainer = trainer_of(folder, head_phase(), tune_texts(), reporter=reporter)
+
+    def exhausted(self, *_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(TrainStep, "__call__", exhausted)
+    with pytest.raises(RunError, match="too small for a single text a device") as caught:
+        trainer.run()
+    assert "8 texts a batch" in reporter.warnings[0]
+    assert "picture" not in "".join((*reporter.warnings, str(caught.value)))
+    assert "image" not in str(caught.value)
+    assert "--set phases.1.recompute=true" in str(caught.value.next_step)
+
+
+def test_the_estimate_counts_one():
+    assert "(1 text)" in Estimate(1.0, {}, 1, 0, "text").describe()
+    assert "(1 look at pictures)" in Estimate(1.0, {}, 1, 0).describe()
+    assert "(2 looks at pictures)" in Estimate(1.0, {}, 2, 0).describe()

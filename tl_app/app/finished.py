@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tl_app.data.places import N_NAMED, as_list, require_paths
 from tl_app.data.rows import check_text
 from tl_app.data.texts import MAX_CHARACTERS
 from tl_app.data.unlabelled import FoundTexts, find_texts
 from tl_app.data.walk import Found, walk
+from tl_app.data.wording import PICTURES
 from tl_app.errors import ConfigError, DataError, RunError, UnusableText
 from tl_app.export.versions import find_version
 from tl_app.progress import Reporter, SilentReporter
@@ -58,9 +60,11 @@ class TrainedRun:
         # Late: what a run recorded is read without TensorFlow.
         from tl_app.export.classifier import SavedModelClassifier
 
+        files = [Path(path) for path in as_list("paths", paths, (str, os.PathLike))]
+        texts = as_list("texts", texts, str)
         return tell(
             SavedModelClassifier(self.saved_model),
-            [Path(path) for path in paths],
+            files,
             texts=texts,
             text_column=text_column,
             reporter=reporter or SilentReporter(),
@@ -115,6 +119,8 @@ def tell(
         )
     if classifier.modality == "text":
         found = find_texts(paths, text_column=text_column) if paths else FoundTexts()
+        for warning in found.warnings:
+            reporter.warn(warning)
         for text in texts:
             try:
                 found.add(text, check_text(text, MAX_CHARACTERS))
@@ -125,7 +131,8 @@ def tell(
         raise ConfigError(
             "This model was trained on pictures, and cannot be asked about texts.",
             received="--text" if texts else f"--text-column {text_column}",
-            allowed="picture files, and folders that hold some",
+            allowed=PICTURES.unlabelled,
+            next_step="tl-app predict RUN PICTURE...",
         )
     files, left_out = pictures_of(paths)
     predictions, unusable = classifier.predict_files(files, reporter=reporter)
@@ -138,6 +145,7 @@ def _told(classifier: SavedModelClassifier, found: FoundTexts, reporter: Reporte
         y_true=np.full(len(found.names), -1, dtype=np.int64),
         probabilities=classifier.predict_texts(found.texts, reporter=reporter),
         class_names=classifier.class_names,
+        texts=tuple(found.texts),
     )
 
 
@@ -147,13 +155,7 @@ def pictures_of(paths: Sequence[Path]) -> tuple[list[Path], list[SetAside]]:
     Raises:
         DataError: a path does not exist, or there is no picture at all.
     """
-    missing = [str(path) for path in paths if not path.exists()]
-    if missing:
-        raise DataError(
-            "There is nothing at this path.",
-            received=", ".join(missing[:5]) + (" ..." if len(missing) > 5 else ""),
-            allowed="picture files, and folders that hold some",
-        )
+    require_paths(paths, PICTURES.unlabelled)
     files: list[Path] = []
     set_aside: list[SetAside] = []
     for path in paths:
@@ -167,7 +169,8 @@ def pictures_of(paths: Sequence[Path]) -> tuple[list[Path], list[SetAside]]:
     if not files:
         raise DataError(
             "There are no pictures here.",
-            received=", ".join(str(path) for path in paths[:5]),
-            allowed="picture files, and folders that hold some",
+            received=", ".join(str(path) for path in paths[:N_NAMED]),
+            allowed=PICTURES.unlabelled,
+            next_step="name a picture, or a folder with some",
         )
     return files, set_aside

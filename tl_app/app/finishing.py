@@ -213,7 +213,7 @@ def _group_notes(split: Split, side: Side, wording: Wording) -> list[str]:
     if n_groups == len(indices):
         return []
     return [
-        f"The {counted(len(indices), wording.noun)} belong to {n_groups:,} groups "
+        f"The {counted(len(indices), wording.noun)} belong to {counted(n_groups, 'group')} "
         f"({wording.grouped}). The intervals take every {wording.noun} for itself, so the true "
         "doubt is larger."
     ]

@@ -43,7 +43,7 @@ def write_report(folder: RunFolder) -> Path:
             split=folder.read_split(),
             processing=processing,
             evaluation=evaluation,
-            predictions=folder.read_predictions(evaluation.side),
+            predictions=folder.read_predictions(evaluation.side or "test"),
             history=history,
             verdict=fit_verdict(history),
             cost=read_json(folder.cost_file),

@@ -18,7 +18,7 @@ from tl_app.app.finishing import evaluate_and_export, train_phases
 from tl_app.app.materials import Material, load_material, require_modality
 from tl_app.app.stages import StageClock
 from tl_app.backbones.registry import HUB_PREFIX, PRESET_PREFIX, find_spec
-from tl_app.config import Config
+from tl_app.config import Config, require_fitting
 from tl_app.data.source import Source
 from tl_app.data.splitting import make_split
 from tl_app.errors import Interrupted, RunError, StorageError, TlAppError
@@ -58,9 +58,11 @@ def train(
         TlAppError: before anything is written, for bad settings, data or weights; afterwards
             with how to resume.
     """
+    source.require_existing()
     clock = StageClock()
     config = _with_absolute_paths(config)
     require_modality(config.backbone, source.modality)
+    require_fitting(config, source.modality)
     previous = None if split_from is None else RunFolder.open(split_from, output)
     before = None if previous is None else previous.read_dataset()
     if before is not None:

@@ -99,16 +99,16 @@ def evaluate(run: str, source: Source | None, *, output: Path, reporter: Reporte
     dataset = read_labelled(source, opened, recorded, reporter)
     wording = WORDINGS[recorded.modality]
     sides: tuple[tuple[Side, str], ...] = (
-        ("train", "were trained on"),
-        ("validation", "chose the weights"),
+        ("train", "trained on"),
+        ("validation", "used to choose the weights"),
     )
     for side, what in sides:
         seen = {recorded.examples[i].content for i in split.indices(side)}
         n_seen = sum(example.content in seen for example in dataset.examples)
         if n_seen:
             reporter.warn(
-                f"{n_seen:,} of {counted(len(dataset.examples), wording.noun)} {what}; "
-                "the figures flatter the model"
+                f"{n_seen:,} of {counted(len(dataset.examples), wording.noun)} "
+                f"{'was' if n_seen == 1 else 'were'} {what}; the figures flatter the model"
             )
     classifier = SavedModelClassifier(trained.saved_model)
     told, probabilities = tell_labelled(classifier, dataset, reporter)
@@ -123,7 +123,7 @@ def evaluate(run: str, source: Source | None, *, output: Path, reporter: Reporte
         recorded.labels[split.indices("train")], minlength=len(recorded.class_names)
     )
     return score(
-        labelled, class_shares=counts / counts.sum(), side="test", modality=recorded.modality
+        labelled, class_shares=counts / counts.sum(), side=None, modality=recorded.modality
     )
 
 

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tl_app.cli import render
 from tl_app.cli.comparison import comparison_document, comparison_text, margin_of
 from tl_app.data.listing import counted
+from tl_app.data.wording import WORDINGS
 from tl_app.errors import ConfigError, DataError
 from tl_app.progress import Reporter
 
@@ -119,11 +120,12 @@ def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
         reporter=reporter,
     )
     if not predictions.paths:
+        wording = WORDINGS["image" if predictions.texts is None else "text"]
         raise DataError(
-            "Nothing of this can be used.",
+            f"No {wording.noun} of this can be used.",
             received="; ".join(f"{entry.path}: {entry.reason}" for entry in set_aside[:5]) or None,
-            allowed="JPEG, PNG, GIF, BMP, WebP or TIFF pictures, HEIC with the extra 'heic'; texts "
-            "in UTF-8",
+            allowed=wording.unlabelled,
+            next_step=f"name other {wording.nouns}: tl-app predict --help",
         )
     for entry in set_aside:
         reporter.warn(f"{render.printable(entry.path)} is set aside: {entry.reason}")
@@ -133,19 +135,7 @@ def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
         reporter.message(
             f"{counted(n_rows, 'prediction is', 'predictions are')} in {arguments.csv}"
         )
-    rows = [
-        {
-            "path": path,
-            "label": predictions.class_names[best],
-            "probability": float(row[best]),
-            "probabilities": {
-                name: float(value) for name, value in zip(predictions.class_names, row, strict=True)
-            },
-        }
-        for path, best, row in zip(
-            predictions.paths, predictions.y_pred, predictions.probabilities, strict=True
-        )
-    ]
+    rows = _prediction_rows(predictions)
     document = {
         "model": arguments.model,
         "class_names": list(predictions.class_names),
@@ -153,6 +143,25 @@ def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
         "set_aside": [entry.to_dict() for entry in set_aside],
     }
     return Result(document, render.predictions_table(rows))
+
+
+def _prediction_rows(predictions: Predictions) -> list[dict[str, Any]]:
+    """One row a picture or text; of a text, with the text itself."""
+    rows: list[dict[str, Any]] = []
+    columns = predictions.paths, predictions.labels, predictions.probabilities.tolist()
+    for i, (path, label, values) in enumerate(zip(*columns, strict=True)):
+        said = dict(zip(predictions.class_names, values, strict=True))
+        text = {} if predictions.texts is None else {"text": predictions.texts[i]}
+        rows.append(
+            {
+                "path": path,
+                **text,
+                "label": label,
+                "probability": said[label],
+                "probabilities": said,
+            }
+        )
+    return rows
 
 
 def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
@@ -164,7 +173,7 @@ def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> R
     document = {
         "run": arguments.run,
         "folder": arguments.source,
-        "test": _headline(evaluation),
+        "test": _headline(evaluation) if evaluation.side == "test" else None,
         **evaluation.to_dict(),
     }
     return Result(document, render.evaluation_text(evaluation, of=arguments.source), is_prose=True)
@@ -262,15 +271,17 @@ def cache(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
 
 def config(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app config`."""
-    from tl_app.cli.settings import describe_settings, judged, to_toml
+    from tl_app.cli.settings import describe_settings, fitting_values, judged, to_toml
+    from tl_app.config import require_fitting
 
     modality: Modality = "text" if arguments.texts else "image"
     shown = judged(_path(arguments.config), arguments.overrides, modality=modality)
+    require_fitting(shown, modality)
     document = {
-        "config": shown.model_dump(mode="json"),
-        "settings": [setting.to_dict() for setting in describe_settings()],
+        "config": fitting_values(shown, modality),
+        "settings": [setting.to_dict() for setting in describe_settings(modality)],
     }
-    return Result(document, to_toml(shown))
+    return Result(document, to_toml(shown, modality))
 
 
 COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
@@ -408,19 +419,26 @@ def _refuse_existing(file: Path, *, force: bool) -> None:
 
 
 def _write_csv(path: Path, predictions: Predictions) -> None:
-    """path, label, probability, then `p_<class>` for each class, in class order."""
+    """path, of texts the text, label, probability, then `p_<class>` in class order."""
     from tl_app.storage import write_atomic
 
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["path", "label", "probability", *(f"p_{name}" for name in predictions.class_names)]
+    # A lone carriage return, as a text may hold, is not quoted by itself.
+    writer = csv.writer(
+        text,
+        lineterminator="\n",
+        quoting=csv.QUOTE_MINIMAL if predictions.texts is None else csv.QUOTE_ALL,
     )
-    for file, best, row in zip(
-        predictions.paths, predictions.y_pred, predictions.probabilities, strict=True
+    columns = {"path": predictions.paths}
+    if predictions.texts is not None:
+        columns["text"] = predictions.texts
+    names = [f"p_{name}" for name in predictions.class_names]
+    writer.writerow([*columns, "label", "probability", *names])
+    for *given, best, row in zip(
+        *columns.values(), predictions.y_pred, predictions.probabilities, strict=True
     ):
         figures = [format(float(value), ".7g") for value in row]
-        writer.writerow([file, predictions.class_names[best], figures[best], *figures])
+        writer.writerow([*given, predictions.class_names[best], figures[best], *figures])
     # File names that are no UTF-8 are written as the bytes that they are.
     content = text.getvalue().encode("utf-8", "surrogateescape")
 

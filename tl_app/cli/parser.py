@@ -206,7 +206,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--csv",
         metavar="FILE",
-        help="write path,label,probability and each class's probability to FILE",
+        help="write path, text (of texts), label, probability and each class's probability to FILE",
     )
     parser.add_argument("--force", action="store_true", help="write over FILE if it exists")
     _add_output(parser)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tl_app.features.store import TableInfo
     from tl_app.records import Evaluation, Interval
 
+TEXT_CELLS = 60
+"""Of a text in a table: more would push the figures off the screen."""
+
 METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "log_loss": "log-loss"}
 
 
@@ -137,13 +140,27 @@ def train_summary(run: TrainedRun, seconds: float) -> str:
     return "\n\n".join(parts)
 
 
+def shortened(text: str) -> str:
+    """The beginning of a text, on one line of at most `TEXT_CELLS` terminal cells."""
+    from rich.cells import cell_len, set_cell_size
+
+    line = printable(" ".join(text.split()))
+    if cell_len(line) <= TEXT_CELLS:
+        return line
+    return set_cell_size(line, TEXT_CELLS - 3).rstrip() + "..."
+
+
 def predictions_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line a picture."""
-    return table(
-        ("path", "label", "probability"),
-        [(row["path"], row["label"], probability_text(row["probability"])) for row in rows],
-        right="..r",
-    )
+    """One line a picture or text; texts, where the rows have them, are shortened."""
+    columns = {"path": [row["path"] for row in rows]}
+    if any("text" in row for row in rows):
+        # A text that was given itself is its own path.
+        columns["path"] = ["--text" if row["path"] == row["text"] else row["path"] for row in rows]
+        columns["text"] = [shortened(row["text"]) for row in rows]
+    columns["label"] = [row["label"] for row in rows]
+    columns["probability"] = [probability_text(row["probability"]) for row in rows]
+    lines = list(zip(*columns.values(), strict=True))
+    return table(list(columns), lines, right="." * (len(columns) - 1) + "r")
 
 
 def export_text(done: ExportResult) -> str:
@@ -187,7 +204,7 @@ def doctor_text(facts: Mapping[str, Any]) -> str:
         "",
         table(("package", "version"), [(k, v or "not here") for k, v in facts["packages"].items()]),
         "",
-        f"CPU      {machine['cpu']}, {machine['cores']} cores",
+        f"CPU      {machine['cpu']}, {counted(machine['cores'], 'core')}",
         f"Memory   {bytes_text(machine['memory_available_bytes'])} free of "
         f"{bytes_text(machine['memory_bytes'])}",
         f"Disk     {bytes_text(disk['free_bytes'])} free of {bytes_text(disk['total_bytes'])} here",
@@ -200,7 +217,7 @@ def doctor_text(facts: Mapping[str, Any]) -> str:
     lines += [
         "",
         "Weights that are here: " + (", ".join(here) if here else "none"),
-        f"Weights that are not: {len(facts['weights']['missing'])} more backbones "
+        f"Weights that are not: {counted(len(facts['weights']['missing']), 'more backbone')} "
         "(tl-app backbones lists them)",
     ]
     return "\n".join(printable(line, keep_newlines=True) for line in lines)

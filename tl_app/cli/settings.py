@@ -13,14 +13,22 @@ from typing import Any
 from pydantic import BaseModel
 
 from tl_app.backbones.registry import find_spec
-from tl_app.config import Augmentation, Config, DataSettings, Phase
+from tl_app.config import (
+    Augmentation,
+    Config,
+    DataSettings,
+    Phase,
+    Settings,
+    default_settings,
+    fits,
+)
 from tl_app.config_loading import load_config
 from tl_app.errors import ConfigError
 from tl_app.records import Modality
 
 HEADER = """\
 # Every setting of tl-app train. Keep the lines that you change; the others are defaults.
-#   tl-app train FOLDER --config THIS_FILE"""
+#   tl-app train SOURCE --config THIS_FILE"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,32 +105,60 @@ def _in_our_words(problem: str, allowed: Mapping[str, str]) -> str:
     return problem
 
 
-def describe_settings() -> list[Setting]:
-    """All settings; those of a phase once, under `phases.N`."""
+def describe_settings(modality: Modality | None = None) -> list[Setting]:
+    """All settings; those of a phase once, under `phases.N`.
+
+    Args:
+        modality: whose settings and defaults are wanted; None takes the settings of all, with the
+            defaults for pictures.
+    """
+    models: dict[str, type[Settings]] = {"": Config, "data.": DataSettings, "phases.N.": Phase}
+    if modality != "text":
+        models["phases.N.augmentation."] = Augmentation
     return [
-        *_settings(Config, ""),
-        *_settings(DataSettings, "data."),
-        *_settings(Phase, "phases.N."),
-        *_settings(Augmentation, "phases.N.augmentation."),
+        setting
+        for prefix, model in models.items()
+        for setting in _settings(model, prefix, modality)
     ]
 
 
-def to_toml(config: Config) -> str:
-    """`config` as TOML that `load_config` reads back to an equal one, with comments."""
-    notes = {setting.name: setting for setting in describe_settings()}
-    values = config.model_dump(mode="json")
+def to_toml(config: Config, modality: Modality = "image") -> str:
+    """`config` as TOML that `load_config` reads back to an equal one, with comments.
+
+    Args:
+        config: whose settings of the other modality are as they are by default.
+        modality: what is trained on.
+    """
+    notes = {setting.name: setting for setting in describe_settings(modality)}
+    values = fitting_values(config, modality)
     data, phases = values.pop("data"), values.pop("phases")
     lines = [HEADER]
     lines += _lines(values, "", notes)
     lines += ["", "[data]", *_lines(data, "data.", notes)]
     for index, phase in enumerate(phases):
-        augmentation = phase.pop("augmentation")
+        augmentation = phase.pop("augmentation", None)
         # The meaning of each setting stands once, at the first phase.
         explained: Mapping[str, Setting] = notes if index == 0 else {}
         lines += ["", "[[phases]]", *_lines(phase, "phases.N.", explained)]
-        lines += ["", "[phases.augmentation]"]
-        lines += _lines(augmentation, "phases.N.augmentation.", explained)
+        if augmentation is not None:
+            lines += ["", "[phases.augmentation]"]
+            lines += _lines(augmentation, "phases.N.augmentation.", explained)
     return "\n".join(lines) + "\n"
+
+
+def fitting_values(config: Config, modality: Modality) -> dict[str, Any]:
+    """All that means anything for pictures, or for texts, as plain JSON values."""
+
+    def fitting(settings: Settings) -> dict[str, Any]:
+        values = settings.model_dump(mode="json")
+        fields = type(settings).model_fields
+        return {name: value for name, value in values.items() if fits(fields[name], modality)}
+
+    return {
+        **fitting(config),
+        "data": fitting(config.data),
+        "phases": [fitting(phase) for phase in config.phases],
+    }
 
 
 def _lines(values: Mapping[str, Any], prefix: str, notes: Mapping[str, Setting]) -> Iterator[str]:
@@ -151,12 +187,15 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _settings(model: type[BaseModel], prefix: str) -> Iterator[Setting]:
+def _settings(model: type[Settings], prefix: str, modality: Modality | None) -> Iterator[Setting]:
     properties = model.model_json_schema()["properties"]
+    usual = default_settings(modality or "image") if model is Config else {}
     for name, field in model.model_fields.items():
-        default = field.get_default(call_default_factory=True)
+        default = usual.get(name, field.get_default(call_default_factory=True))
         if isinstance(default, BaseModel) or name == "phases":
             continue  # has its own settings
+        if modality is not None and not fits(field, modality):
+            continue
         yield Setting(
             name=prefix + name,
             default=None if field.is_required() else _plain(default),

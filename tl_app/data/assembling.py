@@ -10,15 +10,27 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tl_app.data.checking import set_aside_summary
 from tl_app.data.class_names import Purpose
-from tl_app.data.listing import Candidate, Listing, by_place, counted, shown, suffix_summary
+from tl_app.data.json_lines import refuse_document
+from tl_app.data.listing import (
+    Candidate,
+    Listing,
+    by_place,
+    counted,
+    quoted,
+    shown,
+    suffix_summary,
+)
+from tl_app.data.places import require_regular
 from tl_app.data.requirements import (
+    no_files,
     require_classes,
     require_enough,
     require_sides,
     require_usable,
 )
+from tl_app.data.text_tables import is_table_file
 from tl_app.data.walk import visible_entries
-from tl_app.data.wording import PICTURES, WORDINGS, Wording
+from tl_app.data.wording import PICTURES, TABLES, TEXTS, WORDINGS, Wording
 from tl_app.errors import DataError, did_you_mean
 from tl_app.progress import Reporter
 from tl_app.records import SIDES, Dataset, ExampleT, Modality, SetAside
@@ -30,25 +42,36 @@ T = TypeVar("T")
 
 
 def existing(source: str, wording: Wording) -> Path:
-    """The absolute path of `source`.
+    """The absolute path of a folder or a file that can be read.
 
     Raises:
-        DataError: it is not there.
+        DataError: it is not there, is a pipe, a device or one JSON document, or cannot hold classes
+            of texts.
     """
     root = Path(os.path.abspath(Path(source).expanduser()))
-    if "\0" not in source and root.exists():
-        return root
+    if "\0" in source or not root.exists():
+        raise _missing(source, root, wording)
+    if not root.is_dir():
+        require_regular(root, wording.layouts)
+        refuse_document(root)
+    elif wording is TEXTS and not visible_entries(root)[0]:
+        raise no_files(Listing(root), TEXTS)
+    return root
+
+
+def _missing(source: str, root: Path, wording: Wording) -> DataError:
+    is_table = is_table_file(root)
     parent = next((p for p in root.parents if "\0" not in str(p) and p.is_dir()), Path("/"))
     missing = root.relative_to(parent).parts[0]
     folders, files = visible_entries(parent)
-    siblings = folders if wording is PICTURES else [*folders, *files]
+    siblings = folders if wording is PICTURES and not is_table else [*folders, *files]
     hint = did_you_mean(missing, siblings)
     hint += did_you_mean(source, ["tfds:"]) if source.lower().startswith("tfds") else ""
-    raise DataError(
-        f"There is no such {wording.place}." + hint,
+    return DataError(
+        f"There is no such {'table' if is_table else wording.place}." + hint,
         received=shown(source),
-        allowed=wording.layouts,
-        next_step=f"ls {shown(parent)}",
+        allowed=TABLES if is_table else wording.layouts,
+        next_step=f"ls {quoted(parent)}",
     )
 
 

@@ -137,7 +137,7 @@ def _tell_alike(
 def _refuse_missing(missing: Sequence[str]) -> None:
     if missing:
         raise DataError(
-            f"{counted(len(missing), 'class', 'classes')} of the earlier run are not in the data.",
+            f"{counted(len(missing), 'class', 'classes')} of the earlier run not in the data.",
             received=f"no folder or rows for {named(missing)}",
             allowed="every class of the earlier run; new ones may be added",
             next_step="bring the missing classes back, or train anew without --split-from",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
+
+from tl_app.data.listing import quoted
 
 DELIMITERS = (",", ";", "\t")
 N_HEADER_BYTES = 65_536
@@ -15,11 +17,26 @@ N_HEADER_BYTES = 65_536
 def first_line(file: Path) -> str | None:
     """The first line of `file` without its end and byte order mark, or None if it is no text."""
     try:
+        if not file.is_file():
+            return None  # a pipe would be waited for
         with file.open("rb") as stream:
             start = stream.read(N_HEADER_BYTES)
         return re.split(rb"[\r\n]", start, maxsplit=1)[0].decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def name_columns(file: Path, names: Sequence[str], delimiter: str) -> str:
+    """A command that writes the table with a line of names above its rows, beside it.
+
+    Args:
+        file: the table.
+        names: plain words.
+        delimiter: as its rows have it.
+    """
+    header = delimiter.join(names).replace("\t", "\\t")
+    new = file.with_name(f"{file.stem}.named{file.suffix}")
+    return f"printf '{header}\\n' | cat - {quoted(file)} > {quoted(new)}"
 
 
 def parse_header(line: str, expected: Collection[str]) -> tuple[list[str], str]:

@@ -138,7 +138,7 @@ def _tell(listing: Listing, found: Found, sides: dict[Side, str] | None) -> None
             listing.messages.append("There is no validation folder: it is taken from train.")
     if found.n_loops:
         listing.messages.append(
-            f"{counted(found.n_loops, 'symbolic link')} not followed: they lead in circles "
+            f"{counted(found.n_loops, 'symbolic link')} not followed, which would lead in circles "
             "or to another class."
         )
     if found.n_outside:

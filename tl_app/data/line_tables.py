@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tl_app.data.cells import read_records
 from tl_app.data.delimited import parse_header
-from tl_app.data.json_lines import read_objects
+from tl_app.data.json_lines import OBJECT_A_LINE, is_array, read_objects, to_lines
 from tl_app.data.lines import Line, Lines
-from tl_app.data.listing import named, shown
+from tl_app.data.listing import named, quoted, shown
 from tl_app.data.rows import Fault, Row, check_characters
-from tl_app.data.sniffing import refuse_other_than_text
+from tl_app.data.sniffing import not_utf8, refuse_other_than_text
 from tl_app.errors import DataError, UnusableText
 
 JSON_SUFFIXES = (".jsonl", ".ndjson")
@@ -35,6 +35,7 @@ class LinesTable:
 
     Attributes:
         columns: their names: of CSV in lower case, of JSON those of the first objects.
+        delimiter: of cells; None of JSON lines.
         total, unit: how much there is to read.
 
     Raises:
@@ -50,14 +51,14 @@ class LinesTable:
         self._stream = file.open("rb")
         self._lines = Lines(self._stream, self._limit)
         self._start = self._lines.place
-        self._delimiter: str | None = None  # of JSON lines
+        self.delimiter: str | None = None
         self.total = max(1, os.path.getsize(file) // 1_000_000)
         try:
             if file.suffix.lower() in JSON_SUFFIXES:
                 self.columns = _keys(file, list(islice(self.rows(()), N_SAMPLE_ROWS)))
             else:
                 header = _checked(file, self._lines.next())
-                self.columns, self._delimiter = parse_header(header, expected)
+                self.columns, self.delimiter = parse_header(header, expected)
                 self._start = self._lines.place
         except BaseException:
             self._stream.close()
@@ -76,12 +77,12 @@ class LinesTable:
     def rows(self, wanted: Sequence[str]) -> Iterator[Row | Fault]:
         """Each row from the first."""
         self._lines.go_back(self._start)
-        if self._delimiter is None:
+        if self.delimiter is None:
             yield from read_objects(self._lines)
             return
         n_columns = len(self.columns)
         for found in read_records(
-            self._lines, self._delimiter, n_columns=n_columns, budget=self._limit
+            self._lines, self.delimiter, n_columns=n_columns, budget=self._limit
         ):
             if isinstance(found, Fault):
                 yield found
@@ -93,12 +94,13 @@ def _keys(file: Path, sample: Sequence[Row | Fault]) -> list[str]:
     """The keys of the first objects of JSON lines, in order."""
     keys = list(dict.fromkeys(k for row in sample if isinstance(row, Row) for k in row.values))
     if not keys:
+        next_step = to_lines(file) if is_array(file) else f"head {quoted(file)}"
         faults = [f"line {row.line}: {row.reason}" for row in sample if isinstance(row, Fault)]
         raise DataError(
             "The table is empty." if not sample else "The first lines are no JSON objects.",
             received=f"{shown(file)}{': ' if faults else ''}{named(faults, n=1)}",
-            allowed='one object a line, such as {"text": "a good film", "label": "good"}',
-            next_step=f"head {shown(file)}",
+            allowed=OBJECT_A_LINE,
+            next_step=next_step,
         )
     return keys
 
@@ -110,15 +112,17 @@ def _checked(file: Path, header: Line | None) -> str:
             "The table is empty.",
             received=shown(file),
             allowed="a first line with the names of the columns, then a text and a label a line",
-            next_step=f"head {shown(file)}",
+            next_step=f"head {quoted(file)}",
         )
     try:
         check_characters(header.text)
     except UnusableText as problem:
+        if problem.kind == "wrong_encoding":
+            raise not_utf8(file, f", line 1: {problem.reason}") from problem
         raise DataError(
-            "The table is not UTF-8 text.",
+            "The first line of the table cannot be used.",
             received=f"{shown(file)}, line 1: {problem.reason}",
-            allowed="UTF-8, with or without a byte order mark",
-            next_step="save it again as 'CSV UTF-8'",
+            allowed="a first line with the names of the columns",
+            next_step=f"head {quoted(file)}",
         ) from problem
     return header.text.rstrip("\r\n")

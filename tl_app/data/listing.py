@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,11 @@ def shown(text: object) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
     )
+
+
+def quoted(path: object) -> str:
+    """`path` as a word of a command that is there to be copied."""
+    return shown(shlex.quote(str(path)))
 
 
 def named(names: Iterable[object], *, n: int = N_NAMED) -> str:

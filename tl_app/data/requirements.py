@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tl_app.data.checking import counts_by_kind, set_aside_summary
-from tl_app.data.listing import Listing, counted, named, shown, suffix_summary
+from tl_app.data.listing import Listing, counted, named, quoted, shown, suffix_summary
 from tl_app.data.table import COLUMNS
 from tl_app.data.walk import visible_entries
 from tl_app.data.wording import PICTURES, Wording
@@ -23,7 +23,7 @@ def require_classes(
     listing: Listing, class_names: Sequence[str], wording: Wording = PICTURES
 ) -> None:
     if not listing.candidates:
-        raise _no_files(listing, wording) if listing.file is None else no_lines(listing, wording)
+        raise no_files(listing, wording) if listing.file is None else no_lines(listing, wording)
     if len(class_names) < 2:
         inner = class_names and listing.file is None and listing.root.joinpath(class_names[0])
         deeper = visible_entries(inner)[0] if inner and inner.is_dir() else []
@@ -34,7 +34,7 @@ def require_classes(
         if listing.file is None:
             next_step = f"add a folder with {wording.nouns} of another class"
         if len(deeper) >= 2:
-            next_step = f"tl-app train {shown(inner)}   if its sub-folders are the classes"
+            next_step = f"tl-app train {quoted(inner)}   if its sub-folders are the classes"
         raise DataError(
             "There is only one class, so there is nothing to tell apart.",
             received=f"{shown(listing.file or listing.root)}: {named(class_names)} "
@@ -54,11 +54,12 @@ def no_lines(listing: Listing, wording: Wording) -> DataError:
         else "The table has no lines below its columns.",
         received=f"{shown(listing.file)}{told}",
         allowed=wording.layouts,
-        next_step=f"head {shown(listing.file)}",
+        next_step=f"head {quoted(listing.file)}",
     )
 
 
-def _no_files(listing: Listing, wording: Wording) -> DataError:
+def no_files(listing: Listing, wording: Wording) -> DataError:
+    """What to tell of a folder that has no file of a class."""
     root = listing.root
     folders, files = visible_entries(root)
     next_step = f"put {wording.nouns} into one sub-folder per class"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tl_app.data.layout import SIDE_NAMES
-from tl_app.data.listing import shown
+from tl_app.data.listing import counted, shown
 from tl_app.errors import UnusableText
 from tl_app.records import Side
 
@@ -118,12 +118,14 @@ def check_characters(text: str) -> None:
         code = ord(found.group())
         # Decoding with "surrogateescape" makes these of bytes; others come from JSON's escapes.
         if 0xDC80 <= code <= 0xDCFF:
-            reason = f"not in UTF-8: byte 0x{code - 0xDC00:02x} after {found.start():,} characters"
+            before = counted(found.start(), "character")
+            reason = f"not in UTF-8: byte 0x{code - 0xDC00:02x} after {before}"
         else:
             reason = f"\\u{code:04x} alone is half a character"
         raise UnusableText("wrong_encoding", reason)
     if "\0" in text:
-        raise UnusableText("nul_bytes", f"a NUL byte after {text.index(chr(0)):,} characters")
+        before = counted(text.index("\0"), "character")
+        raise UnusableText("nul_bytes", f"a NUL byte after {before}")
 
 
 def read_text(values: Mapping[str, Any], column: str, max_characters: int) -> str:

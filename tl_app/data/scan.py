@@ -16,7 +16,7 @@ from tl_app.data.assembling import (
 from tl_app.data.checking import check_pictures
 from tl_app.data.class_names import Purpose, fold, resolve_class_names
 from tl_app.data.layout import list_folder, side_folders
-from tl_app.data.listing import Candidate, Listing, named, shown
+from tl_app.data.listing import Candidate, Listing, named, quoted, shown
 from tl_app.data.table import columns_of, list_table
 from tl_app.data.tfds import TFDS_PREFIX, materialise
 from tl_app.data.walk import visible_entries
@@ -153,7 +153,7 @@ def _list(
                 "This is a file, not a folder of pictures.",
                 received=shown(root),
                 allowed=PICTURES.layouts,
-                next_step=f"tl-app train {shown(root.parent)}",
+                next_step=f"tl-app train {quoted(root.parent)}",
             )
         return list_table(root, root.parent) if table is None else list_table(table, root.parent)
     if table is not None:

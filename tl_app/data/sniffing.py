@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from tl_app.data.listing import shown
+from tl_app.data.listing import quoted, shown
 from tl_app.data.rows import UTF_16_MARKS
 from tl_app.errors import DataError
 
@@ -25,6 +25,8 @@ SIGNATURES = (
 HARMLESS = frozenset(b"\t\n\r\b\f\x1b")
 MAX_CONTROL_SHARE = 0.1
 MAX_NUL_SHARE = 0.3
+USUAL_ENCODING = "WINDOWS-1252"
+"""Of tables that are not in UTF-8; its letters are those of Latin-1."""
 
 
 def refuse_other_than_text(file: Path) -> None:
@@ -39,14 +41,39 @@ def refuse_other_than_text(file: Path) -> None:
     what = _what_else(start)
     if what is None:
         return
-    is_text = what.startswith("UTF")
+    if what.startswith("UTF"):
+        raise not_utf8(file, f": {what}", what)
     raise DataError(
-        "The table is not UTF-8 text." if is_text else "The table is a binary file, not text.",
+        "The table is a binary file, not text.",
         received=f"{shown(file)}: {what}",
         allowed="CSV, TSV or JSON lines in UTF-8, or Parquet named .parquet",
-        next_step=f"iconv -f {what} -t UTF-8 {shown(file)} > NEW, or save it again as 'CSV UTF-8'"
-        if is_text
-        else "unpack it, or export it as 'CSV UTF-8'",
+        next_step="unpack it, or export it as 'CSV UTF-8'",
+    )
+
+
+def to_utf8(file: Path, encoding: str = USUAL_ENCODING) -> str:
+    """A command that writes a table in UTF-8, beside it."""
+    new = file.with_name(f"{file.stem}.utf8{file.suffix}")
+    return f"iconv -f {encoding} -t UTF-8 {quoted(file)} > {quoted(new)}"
+
+
+def not_utf8(file: Path, what: str, encoding: str | None = None) -> DataError:
+    """What to tell of a table in another encoding.
+
+    Args:
+        file: the table.
+        what: was met, and where, to be said after its name.
+        encoding: by its name for iconv; None takes the one that most such tables are in.
+    """
+    allowed = "UTF-8, with or without a byte order mark"
+    if encoding is None:
+        encoding = USUAL_ENCODING
+        allowed += f"; the command takes it for {encoding}, and iconv -l names others"
+    return DataError(
+        "The table is not UTF-8 text.",
+        received=f"{shown(file)}{what}",
+        allowed=allowed,
+        next_step=to_utf8(file, encoding),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tl_app.data.assembling import existing
 from tl_app.data.texts import is_text_source
 from tl_app.data.tfds import TFDS_PREFIX, holds_texts
 from tl_app.data.wording import WORDINGS
@@ -39,13 +40,25 @@ class Source:
             return "text" if holds_texts(name, self.data_dir) else "image"
         return "text" if self.table is None and is_text_source(self.name) else "image"
 
+    def require_existing(self, modality: Modality | None = None) -> None:
+        """A cheap look whether there is something to read.
+
+        Args:
+            modality: that is wanted; None takes what the place seems to hold.
+
+        Raises:
+            DataError: there is nothing, or nothing that is ever read.
+        """
+        if not self.name.startswith(TFDS_PREFIX):
+            existing(self.name, WORDINGS[modality or self.modality])
+
     def require(self, modality: Modality) -> None:
         """
         Raises:
-            DataError: it holds the other kind of examples, as far as a cheap look tells.
+            DataError: it is not there, or holds the other kind of examples, as far as a cheap look
+                tells.
         """
-        if not self.name.startswith(TFDS_PREFIX) and not Path(self.name).expanduser().exists():
-            return  # the scan says so
+        self.require_existing(modality)
         if self.modality != modality:
             wanted, found = WORDINGS[modality], WORDINGS[self.modality]
             raise DataError(

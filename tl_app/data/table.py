@@ -21,6 +21,8 @@ from tl_app.data.class_names import normalise
 from tl_app.data.delimited import first_line, parse_header
 from tl_app.data.layout import SIDE_NAMES
 from tl_app.data.listing import Candidate, Listing, counted, named, shown
+from tl_app.data.places import require_regular
+from tl_app.data.sniffing import not_utf8, refuse_other_than_text
 from tl_app.errors import DataError, did_you_mean
 from tl_app.records import SetAside
 
@@ -108,6 +110,9 @@ def _message(table: Path, base: Path, columns: list[str], listing: Listing) -> s
 
 def _read_text(table: Path) -> str:
     try:
+        if table.exists():
+            require_regular(table, f"a CSV file with the columns {COLUMNS}")
+            refuse_other_than_text(table)
         raw = table.read_bytes()
     except OSError as error:
         raise DataError(
@@ -120,12 +125,7 @@ def _read_text(table: Path) -> str:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            "The table is not UTF-8 text.",
-            received=f"{shown(table)}, line {line}: byte 0x{raw[error.start]:02x}",
-            allowed="UTF-8, with or without a byte order mark",
-            next_step="save it again as 'CSV UTF-8'",
-        ) from error
+        raise not_utf8(table, f", line {line}: byte 0x{raw[error.start]:02x}") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -142,7 +142,8 @@ def _check_columns(table: Path, columns: list[str]) -> None:
         raise DataError(
             problem + hint,
             received=f"{shown(table)}: columns {named(columns, n=20) or '(none)'}",
-            allowed=f"{COLUMNS}, separated by comma, semicolon or tab",
+            allowed=f"{COLUMNS}, separated by comma, semicolon or tab; for texts, a text and a "
+            "label column",
             next_step="name the columns so in the first line",
         )
 

@@ -25,7 +25,8 @@ PATH_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path", 
 """Columns that are not taken for the text just because they are one of two."""
 
 EXPECTED = (*TEXT_NAMES, *LABEL_NAMES, *OPTIONAL)
-NEXT_STEP = "name the columns: --text-column COLUMN --label-column COLUMN"
+NAME_TEXT = "name it: --text-column COLUMN"
+NAME_BOTH = "name the columns: --text-column COLUMN --label-column COLUMN"
 
 
 def fold(name: str) -> str:
@@ -78,7 +79,7 @@ def choose_columns(
             "One column cannot be both the text and the label.",
             received=f"{shown(file)}: {shown(named_text)} for both",
             allowed=f"two of the columns {named(columns, n=20)}",
-            next_step=NEXT_STEP,
+            next_step=NAME_BOTH,
         )
     taken = {named_text, named_label}
     optional = {}
@@ -100,8 +101,9 @@ def choose_columns(
             "Which columns hold the text and the label cannot be told.",
             received=f"{shown(file)}: columns {named(columns, n=20) or '(none)'}",
             allowed=f"a column called text ({named(TEXT_NAMES[1:6])}) and one called label "
-            f"({named(LABEL_NAMES[1:5])}), or two columns besides split and group",
-            next_step=NEXT_STEP,
+            f"({named(LABEL_NAMES[1:5])}), or two columns besides split and group; of a CSV, "
+            "line 1 names them",
+            next_step=NAME_BOTH,
         )
     chosen = Columns(text, label, **optional)
     _refuse_doubled(file, columns, chosen)
@@ -114,7 +116,7 @@ def choose_text_column(file: Path, columns: Sequence[str], text_column: str | No
     Raises:
         DataError: the named column is not there, or none can be told.
     """
-    found = _find(file, columns, text_column, "--text-column")
+    found = _find(file, columns, text_column, "--text-column", NAME_TEXT)
     left = [c for c in columns if _is_left(fold(c))]
     found = found or _usual(left, TEXT_NAMES, ())
     if found is None and len(left) == 1:
@@ -123,8 +125,9 @@ def choose_text_column(file: Path, columns: Sequence[str], text_column: str | No
         raise DataError(
             "Which column holds the text cannot be told.",
             received=f"{shown(file)}: columns {named(columns, n=20) or '(none)'}",
-            allowed=f"a column called text ({named(TEXT_NAMES[1:6])}), or one column alone",
-            next_step="name it: --text-column COLUMN",
+            allowed=f"a column called text ({named(TEXT_NAMES[1:6])}), or one column alone; of a "
+            "CSV, line 1 names them",
+            next_step=NAME_TEXT,
         )
     if columns.count(found) > 1:
         raise DataError(
@@ -141,7 +144,9 @@ def _is_left(name: str) -> bool:
     return bool(name) and not name.startswith("unnamed:") and name not in OPTIONAL
 
 
-def _find(file: Path, columns: Sequence[str], wanted: str | None, option: str) -> str | None:
+def _find(
+    file: Path, columns: Sequence[str], wanted: str | None, option: str, next_step: str = NAME_BOTH
+) -> str | None:
     """The column that the caller means by `wanted`."""
     if wanted is None:
         return None
@@ -152,7 +157,7 @@ def _find(file: Path, columns: Sequence[str], wanted: str | None, option: str) -
         f"The table has no column {shown(wanted)}.{did_you_mean(wanted, columns)}",
         received=f"{shown(file)}: columns {named(columns, n=20) or '(none)'}",
         allowed=f"for {option}, one of these columns",
-        next_step=NEXT_STEP,
+        next_step=next_step,
     )
 
 

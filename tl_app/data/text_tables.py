@@ -1,6 +1,7 @@
 """Tables of texts: CSV, TSV, JSON lines or Parquet with a text and a label column.
 
-CSV and TSV (comma, semicolon or tab, as `delimited` guesses) begin with a line of names.
+CSV and TSV (comma, semicolon or tab, as `delimited` guesses) begin with a line of names; one that
+is a row itself is refused (`table_checks`).
 Columns `split` and `group` are used where they are there. The file is read from start to
 end, a line at a time; what cannot be used is set aside by its line. Only an unknown value
 of `split` is an error, since it would decide what is tested on.
@@ -10,16 +11,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from tl_app.data.line_tables import JSON_SUFFIXES, LinesTable
-from tl_app.data.listing import Candidate, Listing, counted, named, shown
+from tl_app.data.listing import Candidate, Listing, counted, named, quoted, shown
 from tl_app.data.parquet import ParquetTable
 from tl_app.data.rows import Columns, Fault, Row, read_row
+from tl_app.data.table_checks import check_encoding, refuse_headless
 from tl_app.data.text_columns import EXPECTED, OPTIONAL, choose_columns, fold
 from tl_app.errors import DataError
 from tl_app.progress import Bar, Reporter, SilentBar
@@ -70,25 +72,21 @@ def list_text_table(
     Raises:
         DataError: the file or its columns cannot be used, or a split is unknown.
     """
-    try:
-        with open_table(
-            file, max_characters, [name for name in (text_column, label_column) if name]
-        ) as table:
-            columns = choose_columns(
-                file,
-                table.columns,
-                lambda: _sample(table),
-                text_column=text_column,
-                label_column=label_column,
-            )
-            return _read(file, table, columns, max_characters, reporter)
-    except OSError as error:
-        raise DataError(
-            f"The table cannot be read: {error.strerror or error}.",
-            received=shown(file),
-            allowed="a file that this user may read",
-            next_step="check its permissions with ls -l",
-        ) from error
+    given = [name for name in (text_column, label_column) if name]
+    with open_table(file, max_characters, given) as table:
+        columns = choose_columns(
+            file,
+            table.columns,
+            lambda: _sample(table),
+            text_column=text_column,
+            label_column=label_column,
+        )
+        listing, results = _read(file, table, columns, max_characters, reporter)
+        if isinstance(table, LinesTable):
+            check_encoding(file, listing, results)
+            if not given:
+                refuse_headless(file, table, columns, listing)
+    return listing, results
 
 
 def is_table_file(file: Path) -> bool:
@@ -97,10 +95,11 @@ def is_table_file(file: Path) -> bool:
     return file.suffix.lower() in suffixes and not file.is_dir()
 
 
+@contextmanager
 def open_table(
     file: Path, max_characters: int, named_columns: Sequence[str]
-) -> LinesTable | ParquetTable:
-    """A table of texts, to be used in a `with`.
+) -> Iterator[LinesTable | ParquetTable]:
+    """A table of texts, to be read within.
 
     Args:
         file: told by its name; what is neither JSON lines nor Parquet is separated cells.
@@ -108,8 +107,23 @@ def open_table(
         named_columns: that the user names.
 
     Raises:
-        DataError, OSError: it cannot be read.
+        DataError: it cannot be read, at its beginning or within.
     """
+    try:
+        with _table(file, max_characters, named_columns) as table:
+            yield table
+    except OSError as error:
+        raise DataError(
+            f"The table cannot be read: {error.strerror or error}.",
+            received=shown(file),
+            allowed="a file that this user may read",
+            next_step=f"ls -l {quoted(file)}",
+        ) from error
+
+
+def _table(
+    file: Path, max_characters: int, named_columns: Sequence[str]
+) -> LinesTable | ParquetTable:
     if file.suffix.lower() in PARQUET_SUFFIXES:
         return ParquetTable(file)
     return LinesTable(file, max_characters, [*EXPECTED, *map(fold, named_columns)])

@@ -94,7 +94,6 @@ def scan_texts(
         listing.candidates.sort(key=lambda candidate: candidate.path)
         results = None
     else:
-        _refuse_special(root)
         listing, results = list_text_table(
             root,
             text_column=text_column,
@@ -188,18 +187,8 @@ def _refuse_columns(root: Path, text_column: str | None, label_column: str | Non
         )
 
 
-def _refuse_special(file: Path) -> None:
-    if not file.is_file():
-        raise DataError(
-            "This is no regular file.",
-            received=f"{shown(file)} (a pipe or a device?)",
-            allowed=TEXTS.layouts,
-            next_step="write it to a file first",
-        )
-
-
 def is_text_source(source: str) -> bool:
-    """Whether a path is a table of texts, or a folder with .txt files by class and no pictures.
+    """Whether a path is a table of texts, or a folder with .txt files and no pictures.
 
     A cheap look: at a table's name and first line, or at the first files of each class folder.
     False also for what is not there or cannot be read; the scans say why.
@@ -228,7 +217,9 @@ def _is_text_table(file: Path) -> bool:
 
 
 def _is_text_folder(root: Path) -> bool:
-    folders = visible_entries(root)[0]
+    folders, loose = visible_entries(root)
+    if not folders:  # no classes, as is then said
+        return bool(loose) and {_suffix(name) for name in loose} <= TEXT_FILES.tried
     sides = side_folders(root, folders)
     parents = [root] if sides is None else [root / name for name in sides.values()]
     has_texts = False
@@ -236,8 +227,12 @@ def _is_text_folder(root: Path) -> bool:
         for name in visible_entries(parent)[0]:
             files = (entry for _, _, names in os.walk(parent / name) for entry in sorted(names))
             for entry in islice(files, N_FIRST_FILES):
-                suffix = os.path.splitext(entry)[1].lower()
+                suffix = _suffix(entry)
                 if suffix in PICTURE_FILES.tried:
                     return False
                 has_texts = has_texts or suffix in TEXT_FILES.tried
     return has_texts
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

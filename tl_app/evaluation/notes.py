@@ -9,7 +9,7 @@ import numpy as np
 from tl_app.data.listing import counted
 from tl_app.data.wording import PICTURES, Wording
 from tl_app.evaluation.metrics import class_counts
-from tl_app.records import Interval
+from tl_app.records import Interval, Side
 
 FEW_EXAMPLES_PER_CLASS = 10
 """Below this, one example moves a class's recall by more than ten points."""
@@ -22,7 +22,7 @@ def reading_notes(
     confusion: np.ndarray,
     class_names: Sequence[str],
     *,
-    side: str,
+    side: Side | None,
     accuracy: Interval,
     baseline_accuracy: float,
     n_unlabelled: int = 0,
@@ -32,26 +32,27 @@ def reading_notes(
 
     Args:
         confusion: int64, shape (n_classes, n_classes).
-        side: as the notes should call the evaluated part.
+        side: of the run; None where the examples are of none.
         accuracy: with its 95 % limits.
         baseline_accuracy: of always answering the most common training class.
         n_unlabelled: rows that were left out because their label is unknown.
         wording: what the examples are called.
     """
     _, examples, guesses = class_counts(confusion)
+    part = "this set" if side is None else f"the {side} part"
     notes = [
         _seen_note(side, wording),
-        _size_note(int(examples.sum()), side, accuracy, wording),
+        _size_note(int(examples.sum()), part, accuracy, wording),
         _baseline_note(accuracy, baseline_accuracy),
-        _absent_note(class_names, examples, guesses, side, wording),
-        _few_note(examples, side, wording),
+        _absent_note(class_names, examples, guesses, part, wording),
+        _few_note(examples, part, wording),
         _never_predicted_note(class_names, examples, guesses),
         _unlabelled_note(n_unlabelled, wording),
     ]
     return tuple(note for note in notes if note)
 
 
-def _seen_note(side: str, wording: Wording) -> str | None:
+def _seen_note(side: Side | None, wording: Wording) -> str | None:
     """Figures on examples that had a say in the weights promise too much."""
     if side == "validation":
         return (
@@ -75,14 +76,14 @@ def _unlabelled_note(n_unlabelled: int, wording: Wording) -> str | None:
     return f"{have} no known label and {verb} left out of every figure."
 
 
-def _size_note(n_examples: int, side: str, accuracy: Interval, wording: Wording) -> str | None:
+def _size_note(n_examples: int, part: str, accuracy: Interval, wording: Wording) -> str | None:
     if accuracy.low is None or accuracy.high is None:
         return None
     points = 100 * (accuracy.high - accuracy.low)
     if points < 2.0:
         return None
     return (
-        f"The {side} part has {counted(n_examples, wording.noun)}, so the 95 % interval of the "
+        f"{part.capitalize()} has {counted(n_examples, wording.noun)}, so the 95 % interval of the "
         f"accuracy is {points:.1f} points wide ({100 * accuracy.low:.1f} to "
         f"{100 * accuracy.high:.1f} %). Two models that differ by less cannot be told apart by "
         f"such intervals; four times as many {wording.nouns} would halve their width."
@@ -102,7 +103,7 @@ def _absent_note(
     class_names: Sequence[str],
     examples: np.ndarray,
     guesses: np.ndarray,
-    side: str,
+    part: str,
     wording: Wording,
 ) -> str | None:
     absent = np.flatnonzero(examples == 0)
@@ -117,20 +118,17 @@ def _absent_note(
             f"Macro-F1 counts those that were predicted nevertheless ({guessed:,}) as 0 and "
             "leaves out the others"
         )
-    return (
-        f"No {wording.noun} of the {side} part is of: {listing}. {verdict}; "
-        "their recall is unknown."
-    )
+    return f"No {wording.noun} of {part} is of: {listing}. {verdict}; their recall is unknown."
 
 
-def _few_note(examples: np.ndarray, side: str, wording: Wording) -> str | None:
+def _few_note(examples: np.ndarray, part: str, wording: Wording) -> str | None:
     few = int(((examples > 0) & (examples < FEW_EXAMPLES_PER_CLASS)).sum())
     if not few:
         return None
     have = "has" if few == 1 else "have"
     return (
         f"{few:,} of {len(examples):,} classes {have} fewer than {FEW_EXAMPLES_PER_CLASS} "
-        f"{wording.nouns} in the {side} part: one {wording.noun} more or less moves their figures "
+        f"{wording.nouns} in {part}: one {wording.noun} more or less moves their figures "
         "by ten points or more."
     )
 

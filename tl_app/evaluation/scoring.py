@@ -100,7 +100,7 @@ def evaluate(
     predictions: Predictions,
     *,
     class_shares: np.ndarray,
-    side: Side = "test",
+    side: Side | None = "test",
     modality: Modality = "image",
 ) -> Evaluation:
     """Figures of `predictions`, with intervals, beside those of a model that looks at nothing.
@@ -109,7 +109,7 @@ def evaluate(
         predictions: rows with an unknown label (-1) are left out and noted.
         class_shares: float64, shape (n_classes,): shares of the classes on the training side;
             the baseline always answers the most common class and gives these probabilities.
-        side: which side the predictions are of.
+        side: which side of the run the predictions are of; None where they are of none.
         modality: what was predicted, for the words of the notes.
 
     Raises:

@@ -106,7 +106,7 @@ def read_facts(version_folder: Path) -> dict[str, Any]:
         values = json.loads(path.read_bytes())
     except OSError as error:
         raise RunError(
-            "This SavedModel does not say how it reads pictures: tl_app did not write it.",
+            "This SavedModel does not say what it reads: tl_app did not write it.",
             received=f"{path}: {error.strerror}",
             allowed="a SavedModel that tl-app export wrote",
             next_step="tl-app export RUN DEST",

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tl_app.backbones.hub_texts import bring_text_ops
+from tl_app.data.listing import counted
 from tl_app.errors import DataError, RunError, UnusablePicture
 from tl_app.export.assets import SIGNATURES, decode_name, read_facts
 from tl_app.export.reading import read_ahead
@@ -141,7 +142,7 @@ class SavedModelClassifier:
         bad = {i: a.reason for i, a in enumerate(answers) if isinstance(a, UnusablePicture)}
         if bad:
             raise DataError(
-                f"{len(bad)} of {len(encoded)} pictures cannot be decoded.",
+                f"{len(bad)} of {counted(len(encoded), 'picture')} cannot be decoded.",
                 received="; ".join(f"number {i}: {reason}" for i, reason in list(bad.items())[:5]),
                 allowed="the bytes of JPEG, PNG, GIF, BMP or WebP pictures",
             )

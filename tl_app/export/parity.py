@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from tl_app.data.listing import counted
 from tl_app.errors import DataError, ExportError, UnusablePicture
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.reading import read_ahead
@@ -236,7 +237,7 @@ def _refusal(
     names = evidence.names
     if len(changed) == len(rows):
         return DataError(
-            f"{len(changed)} pictures are not what they were when the run read them.",
+            f"{counted(len(changed), 'picture is', 'pictures are')} not as the run read them.",
             received=", ".join(names[row] for row in changed[:5]),
             allowed="the same files, byte for byte",
             next_step="put the original pictures back, or train again",

@@ -176,7 +176,8 @@ def _device_text(contents: ReportContents) -> str:
     precision = hardware.get("precision") or contents.config.get("precision", "not recorded")
     parts = [devices, str(precision)]
     if machine.get("cpu"):
-        parts.append(f"{machine['cpu']}, {machine.get('cores', '?')} cores")
+        cores = machine.get("cores")
+        parts.append(f"{machine['cpu']}, {text.plural(cores, 'core') if cores else '? cores'}")
     return "; ".join(parts)
 
 

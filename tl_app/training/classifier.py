@@ -22,6 +22,7 @@ from tl_app.backbones.blocks import (
     set_trainable,
 )
 from tl_app.config import Config, Phase
+from tl_app.data.listing import counted
 from tl_app.errors import RunError
 from tl_app.heads.linear import LinearHead
 
@@ -219,10 +220,10 @@ def describe_phase(
     if phase.unfreeze == 0:
         what = "head"
     elif phase.unfreeze == "all":
-        what = f"head and all {len(blocks)} blocks"
+        what = f"head and all {len(blocks)} blocks" if len(blocks) > 1 else "head and the one block"
     else:
         names = ", ".join(block.name for block in blocks[-phase.unfreeze :])
-        what = f"head and the top {phase.unfreeze} of {len(blocks)} blocks ({names})"
+        what = f"head and the top {phase.unfreeze} of {counted(len(blocks), 'block')} ({names})"
     highest = phase.peak_learning_rate
     lowest = highest * phase.layer_decay ** count_blocks(classifier.backbone, phase.unfreeze)
     rates = f"{highest:g}"

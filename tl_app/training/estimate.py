@@ -13,12 +13,14 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from tl_app.config import Config, Phase
+from tl_app.data.listing import counted
 from tl_app.engines.base import Engine
 from tl_app.environment import usable_cores
 from tl_app.features.extract import ViewPass, loader
 from tl_app.features.items import Items, by_shape
 from tl_app.heads.linear import L2_GRID
 from tl_app.inputs.ahead import run_ahead
+from tl_app.records import Modality
 from tl_app.training.batches import steps_per_epoch
 from tl_app.training.classifier import Classifier
 from tl_app.training.engine_choice import LOAD_SECONDS
@@ -50,14 +52,14 @@ class Estimate:
         phases: name of a phase -> at most so many seconds, early stopping aside.
         n_looks: pictures times views that are still to be looked at.
         disk_bytes: that kept features will take.
-        unit: what a look is at.
+        modality: of what is looked at.
     """
 
     features: float
     phases: Mapping[str, float]
     n_looks: int
     disk_bytes: int
-    unit: str = "looks at pictures"
+    modality: Modality = "image"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -69,11 +71,11 @@ class Estimate:
 
     def describe(self) -> str:
         """One line for people."""
-        parts = [
-            f"features {duration_text(self.features)} ({self.n_looks:,} {self.unit})"
-            if self.n_looks
-            else "features are all here"
-        ]
+        looks = counted(self.n_looks, "look at pictures", "looks at pictures")
+        if self.modality == "text":
+            looks = counted(self.n_looks, "text")
+        features = f"features {duration_text(self.features)} ({looks})"
+        parts = [features if self.n_looks else "features are all here"]
         parts += [f"{name} {duration_text(seconds)}" for name, seconds in self.phases.items()]
         if self.disk_bytes:
             parts.append(f"{bytes_text(self.disk_bytes)} of disk")
@@ -110,7 +112,7 @@ def estimate_ahead(
         ahead,
         n_looks,
         disk_bytes + picture_bytes,
-        "looks at pictures" if data.items.dtype == "float32" else "texts",
+        classifier.backbone.spec.modality,
     )
 
 

@@ -19,6 +19,8 @@ from scipy.special import log_softmax, softmax
 from tl_app import interrupt
 from tl_app.backbones.blocks import cut
 from tl_app.config import Config, Phase, require_unmixed
+from tl_app.data.listing import counted
+from tl_app.data.wording import WORDINGS
 from tl_app.errors import RunError
 from tl_app.features.extract import ViewPass
 from tl_app.features.store import FeatureStore
@@ -234,20 +236,23 @@ class PhaseTrainer:
             try:
                 return self._descend_with(state, phase)
             except tf.errors.ResourceExhaustedError as error:
+                wording = WORDINGS[self.classifier.backbone.spec.modality]
                 n_devices = len(self.hardware.devices)
                 halved = state.batch_size // 2 // n_devices * n_devices
                 if halved < n_devices:
                     raise RunError(
-                        "The device's memory is too small for a single picture a device.",
+                        f"The device's memory is too small for a single {wording.noun} a device.",
                         received=f"batch_size {state.batch_size}",
-                        allowed="a smaller picture or fewer unfrozen blocks",
-                        next_step="tl-app train ... --image-size 160 --set phases.1.unfreeze=1",
+                        allowed=wording.lighter,
+                        next_step="tl-app train ... "
+                        + wording.lighten.format(index=self.config.phases.index(phase)),
                     ) from error
                 # Back to the last checkpoint, the beginning of this epoch.
                 state = self.checkpoints.restore_state() or state
                 self.checkpoints.restore_variables(self.variables)
                 self.reporter.warn(
-                    f"The device ran out of memory with {state.batch_size} pictures a batch; phase "
+                    "The device ran out of memory with "
+                    f"{counted(state.batch_size, wording.noun)} a batch; phase "
                     f"'{phase.name}' goes on from epoch {state.epoch + 1} with {halved}."
                 )
                 state = replace(state, batch_size=halved, step=0, sums=(0.0, 0.0, 0.0))
