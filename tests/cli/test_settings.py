@@ -66,7 +66,7 @@ def test_allowed_values_are_in_words() -> None:
     allowed = {setting.name: setting.allowed for setting in describe_settings()}
     assert allowed["data.aspect"] == "crop, pad or squash"
     assert allowed["data.image_size_px"] == 'a whole number from 32 to 2048, or "none"'
-    assert allowed["phases.N.learning_rate"] == "a number above 0"
+    assert allowed["phases.N.learning_rate"] == "a number above 0, or auto"
     assert allowed["seed"] == "a whole number from 0 to 2147483647"
     assert allowed["devices"] == "auto, or a list of names"
     assert allowed["head_hidden_units"] == "a list of whole numbers from 1"
