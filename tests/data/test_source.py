@@ -117,7 +117,9 @@ def test_an_array_that_is_named_as_lines(tmp_path):
 @pytest.mark.parametrize("options", [{}, {"text_column": "text"}])
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path, options):
     os.mkfifo(tmp_path / "x.csv")
-    assert refused(tmp_path / "x.csv", **options).problem == "This is no regular file."
+    error = refused(tmp_path / "x.csv", **options)
+    assert error.problem == "This is no regular file."
+    assert error.allowed.startswith("a CSV")
     with pytest.raises(DataError, match="no regular file"):
         require_paths([tmp_path / "x.csv"], "files")
 

@@ -69,7 +69,7 @@ def test_a_line_that_only_its_place_makes_names_is_told(tmp_path):
     found = find_texts([table])
     assert found.texts == ["another"]
     (warning,) = found.warnings
-    assert "a text of its own is not predicted" in warning
+    assert "'a text of its own' is not predicted" in warning
     done = subprocess.run(warning.rsplit("\n", 1)[1], shell=True, cwd=tmp_path)
     assert done.returncode == 0
     again = find_texts([tmp_path / "my texts.named.csv"])

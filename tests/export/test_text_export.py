@@ -173,7 +173,7 @@ def test_texts_are_told_with_what_they_are_and_a_doubtful_first_line_is_warned_o
     assert predictions.paths == (f"{tmp_path / 't.csv'}:2", "very good")
     assert [entry.path for entry in set_aside] == [str(tmp_path / "cat.png")]
     (warning,) = reporter.warnings
-    assert "it was good is not predicted" in warning
+    assert "'it was good' is not predicted" in warning
 
 
 def test_a_finished_run_takes_lists_alone(tmp_path):

@@ -49,17 +49,18 @@ def existing(source: str, wording: Wording) -> Path:
             of texts.
     """
     root = Path(os.path.abspath(Path(source).expanduser()))
+    allowed = TABLES if is_table_file(root) else wording.layouts
     if "\0" in source or not root.exists():
-        raise _missing(source, root, wording)
+        raise _missing(source, root, wording, allowed)
     if not root.is_dir():
-        require_regular(root, wording.layouts)
+        require_regular(root, allowed)
         refuse_document(root)
     elif wording is TEXTS and not visible_entries(root)[0]:
         raise no_files(Listing(root), TEXTS)
     return root
 
 
-def _missing(source: str, root: Path, wording: Wording) -> DataError:
+def _missing(source: str, root: Path, wording: Wording, allowed: str) -> DataError:
     is_table = is_table_file(root)
     parent = next((p for p in root.parents if "\0" not in str(p) and p.is_dir()), Path("/"))
     missing = root.relative_to(parent).parts[0]
@@ -70,7 +71,7 @@ def _missing(source: str, root: Path, wording: Wording) -> DataError:
     return DataError(
         f"There is no such {'table' if is_table else wording.place}." + hint,
         received=shown(source),
-        allowed=TABLES if is_table else wording.layouts,
+        allowed=allowed,
         next_step=f"ls {quoted(parent)}",
     )
 

@@ -86,6 +86,6 @@ def headless_warning(file: Path, table: LinesTable, column: str) -> str | None:
         return None
     names = ["text" if c == column else "" for c in table.columns]
     return (
-        f"Line 1 of {shown(file)} is taken for names, so {shown(column[:50])} is not predicted. If "
-        f"it is a text:\n  {name_columns(file, names, table.delimiter)}"
+        f"Line 1 of {shown(file)} is taken for names, so '{shown(column[:50])}' is not predicted. "
+        f"If it is a text:\n  {name_columns(file, names, table.delimiter)}"
     )
