@@ -77,11 +77,13 @@ def apply_fixes(root: Path, rows: Sequence[FixRow], *, now: datetime | None = No
     _require_inside(root, wanted)
     with _locked(root) as folder:
         stored = _stored(folder)
+        moved: list[str] = []
         left: dict[str, str] = {}
         todo: dict[str, str] = {}
         for path, row in wanted.items():
             if path in stored and _is_one_file(root / path, stored[path]):
                 _unlink(root / path)  # a kill came between the new name and the end of the old
+                moved.append(path)
                 continue
             reason = _reason_to_leave(root / path, row)
             if reason is None:
@@ -92,7 +94,6 @@ def apply_fixes(root: Path, rows: Sequence[FixRow], *, now: datetime | None = No
             batch = _new_batch(folder, now or datetime.now(UTC))
             write_json(batch / PLAN, {"format": FORMAT, "files": todo})
             _sync(batch)
-        moved = []
         for path in todo:
             _move(root / path, batch / "files" / path)
             moved.append(path)
@@ -176,7 +177,8 @@ def _reason_to_leave(file: Path, row: FixRow) -> str | None:
     if not row.sha256:
         return "the table does not say which file was meant (no sha256)"
     try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
     return None if digest == row.sha256 else "it has changed since it was audited"

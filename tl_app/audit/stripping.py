@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -38,6 +39,9 @@ class Stripped:
 
     written: tuple[str, ...]
     left_out: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"written": list(self.written), "left_out": dict(self.left_out)}
 
 
 class CannotStrip(Exception):
