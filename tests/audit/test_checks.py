@@ -220,25 +220,13 @@ def test_planted_wrong_labels_are_found() -> None:
 
 
 def test_copies_cannot_vouch_for_each_other() -> None:
-    """A wrong label whose copy has the same wrong label is found: folds keep them together."""
-    truth = np.arange(200) % 2
-    features = features_of(truth)
-    given = truth.copy()
-    given[:2] = 1 - given[:2]
-    words = [f"{i}" for i in range(200)]
-    far = np.array([0, 0, *[5] * 6], np.float32) * 40
-    features[0] += far  # alone out there: only its copy could tell of it
-    examples = [text(f"t:{i}", int(given[i]), words[i]) for i in range(200)]
-    examples += [text("t:copy", int(given[0]), words[0])]
-    inputs = gather(texts_of(examples), features=np.concatenate([features, features[:1]]))
+    """Noise that is there five times could be told by its copies; folds keep them together."""
+    noise = np.random.default_rng(0).normal(size=(40, 100)).astype(np.float32)
+    numbers = np.repeat(np.arange(40), 5)
+    examples = [text(f"t:{i}", int(n % 2), f"{n}") for i, n in enumerate(numbers)]
+    inputs = gather(texts_of(examples), features=noise[numbers])
     assert inputs.probabilities is not None
-    apart = replace(inputs.duplicates, groups=np.arange(201))
-    assert inputs.duplicates.groups[0] == inputs.duplicates.groups[200]
-    from tl_app.heads.out_of_fold import out_of_fold_probabilities
-
-    labels = inputs.dataset.labels
-    vouched = out_of_fold_probabilities(inputs.features, labels, apart.groups, n_classes=2)
-    assert inputs.probabilities[0, given[0]] < vouched[0, given[0]]
+    assert (inputs.probabilities.argmax(axis=1) == numbers % 2).mean() < 0.8
 
 
 def test_too_small_a_class_is_no_ground_for_judging_labels() -> None:

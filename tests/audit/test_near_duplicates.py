@@ -44,7 +44,7 @@ def test_copies_are_found_and_nothing_else(tmp_path: Path, with_features: bool) 
     pictures += [change(pictures[i]) for i, change in enumerate(CHANGES.values())]
     examples = []
     for i, picture in enumerate(pictures):
-        (tmp_path / f"{i}.jpg").write_bytes(jpeg(picture, 75))
+        (tmp_path / f"{i}.jpg").write_bytes(jpeg(picture, 95 if i < N_PHOTOS else 75))
         examples.append(example_of(tmp_path, f"{i}.jpg", 0))
     thumbnails = measured(dataset_of(tmp_path, examples), tmp_path).thumbnails
     features = None
@@ -82,6 +82,18 @@ def test_blank_pictures_are_no_copies_of_each_other(tmp_path: Path) -> None:
     thumbnails = measured(dataset_of(tmp_path, examples), tmp_path).thumbnails
     found = find_near_duplicates(examples, thumbnails, None)
     assert len(np.unique(found.groups)) == 6
+
+
+def test_one_shape_in_two_colours_is_two_pictures(tmp_path: Path) -> None:
+    grey = photo(1).convert("L")
+    examples = []
+    for name, colour in (("red", "darkred"), ("blue", "darkblue"), ("grey", "black")):
+        picture = ImageOps.colorize(grey, colour, "white")
+        (tmp_path / f"{name}.jpg").write_bytes(jpeg(picture))
+        examples.append(example_of(tmp_path, f"{name}.jpg", 0))
+    thumbnails = measured(dataset_of(tmp_path, examples), tmp_path).thumbnails
+    found = find_near_duplicates(examples, thumbnails, None)
+    assert found.pairs.tolist() == [[0, 2], [1, 2]]  # a copy without colour could be of either
 
 
 @given(st.integers(0, 2**32 - 1))

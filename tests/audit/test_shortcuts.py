@@ -41,7 +41,7 @@ def test_facts_of_the_picture(tmp_path: Path, draw, fact: str) -> None:
     [finding] = [one for one in findings if f"The {fact} alone" in one.title]
     figures = finding.evidence[0].figures
     assert float(figures["low"]) <= float(figures["balanced_accuracy"]) <= float(figures["high"])
-    assert float(figures["balanced_accuracy"]) > 0.9
+    assert float(figures["balanced_accuracy"]) > 0.85
     assert finding.severity == "warn"
 
 

@@ -35,7 +35,20 @@ and .93 at least, blurred ones .94 and .72; of 6,000 pairs that are no copies th
 and .45. Detail is what holds where all pictures have the same outlines, such as X-rays."""
 
 
-PAIRS_AT_ONCE = 8192
+MAX_CHROMA = 12.0
+"""Levels by which the mean colour (its two chroma channels) of copies may differ, where both are
+in colour: shirts of one cut in two colours are two shirts."""
+
+GREY_CHROMA = 3.0
+"""Mean distance from grey up to which a picture counts as grey."""
+
+AT_ONCE = 8192
+"""Thumbnails, or pairs of them, that are in memory as floats."""
+
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+CHROMA = np.array([[-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
+"""From RGB, as JPEG has them (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +100,63 @@ def find_near_duplicates(
 def _near_pairs(
     thumbnails: np.ndarray, features: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    grey = grey_levels(thumbnails)
-    candidates = [close_by_bits(perceptual_hashes(grey), at_most=MAX_BITS, n_nearest=N_NEAREST)]
+    looks = _look(thumbnails)
+    candidates = [
+        close_by_bits(perceptual_hashes(looks.grey), at_most=MAX_BITS, n_nearest=N_NEAREST)
+    ]
     if features is not None:
         units = unit_rows(features)
         candidates.append(close_by_cosine(units, at_least=MIN_COSINE, n_nearest=N_NEAREST))
     pairs = np.unique(np.concatenate(candidates), axis=0)
-    alike = _likeness_of(grey, pairs)
+    alike = _likeness_of(looks.grey, pairs)
     same = (alike.correlation >= MIN_CORRELATION) & (alike.detail >= MIN_DETAIL)
+    same &= _alike_in_colour(looks, pairs)
     return pairs[same], alike.correlation[same]
 
 
-def grey_levels(thumbnails: np.ndarray) -> np.ndarray:
-    """float32, shape (n, side, side): luma of RGB."""
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    return thumbnails.astype(np.float32) @ weights
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """Of thumbnails.
+
+    Attributes:
+        grey: luma, float32, shape (n, side, side).
+        chroma: mean of the two chroma channels, float32, shape (n, 2).
+        is_grey: bool, shape (n,), pictures without colour.
+    """
+
+    grey: np.ndarray
+    chroma: np.ndarray
+    is_grey: np.ndarray
+
+
+def _look(thumbnails: np.ndarray) -> _Looks:
+    """Some at a time, since floats take four times the memory."""
+    n, side = len(thumbnails), thumbnails.shape[1]
+    looks = _Looks(
+        np.empty((n, side, side), np.float32), np.empty((n, 2), np.float32), np.empty(n, bool)
+    )
+    for start in range(0, n, AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        colours = thumbnails[some].astype(np.float32)
+        chroma = colours @ CHROMA.T
+        looks.grey[some] = colours @ LUMA
+        looks.chroma[some] = chroma.mean(axis=(1, 2))
+        looks.is_grey[some] = np.abs(chroma).mean(axis=(1, 2, 3)) <= GREY_CHROMA
+    return looks
+
+
+def _alike_in_colour(looks: _Looks, pairs: np.ndarray) -> np.ndarray:
+    """bool, shape (n_pairs,)."""
+    first, second = pairs.T
+    distance = np.abs(looks.chroma[first] - looks.chroma[second]).max(axis=1)
+    return (distance <= MAX_CHROMA) | looks.is_grey[first] | looks.is_grey[second]
 
 
 def _likeness_of(grey: np.ndarray, pairs: np.ndarray) -> Likeness:
     """`likeness` of pairs of rows, of which some at a time are copied."""
     parts = [
         likeness(grey[some[:, 0]], grey[some[:, 1]])
-        for some in np.array_split(pairs, len(pairs) // PAIRS_AT_ONCE + 1)
+        for some in np.array_split(pairs, len(pairs) // AT_ONCE + 1)
     ]
     return Likeness(
         np.concatenate([part.correlation for part in parts]),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tl_app.app import AuditResult, CacheInfo, ExportResult, TrainedRun
     from tl_app.audit.quarantine import Moved
     from tl_app.features.store import TableInfo
-    from tl_app.findings import Finding
+    from tl_app.findings import Finding, Severity
     from tl_app.records import Evaluation, Interval
 
 METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "log_loss": "log-loss"}
@@ -139,7 +139,7 @@ def train_summary(run: TrainedRun, seconds: float) -> str:
     return "\n\n".join(parts)
 
 
-SEVERITY_WORDS = {"fail": "FAIL", "warn": "warn", "note": "note"}
+SEVERITY_WORDS: dict[Severity, str] = {"fail": "FAIL", "warn": "warn", "note": "note"}
 
 SHOWN_CASES = 3
 """Of a finding, on a terminal; the table of fixes has them all."""
