@@ -66,7 +66,7 @@ def test_planted_faults_are_found(audited: dict[str, Any]) -> None:
     assert {"truncated.jpg", "empty.jpg", "page.jpg"} == {
         Path(case["paths"][0]).name for case in finding(audited, "unusable")["evidence"]
     }
-    assert [check["check"] for check in audited["not_run"]] == ["leakage between sides"]
+    assert "leakage between sides" in {check["check"] for check in audited["not_run"]}
 
 
 def test_what_training_kept_is_not_computed_again(

@@ -158,7 +158,6 @@ def examine(
         reporter: shows progress.
     """
     measurements: Measurements | None = None
-    why = dict(missing)
     if dataset.modality == "image":
         measurements = measure_pictures(
             Path(dataset.root),
@@ -169,7 +168,7 @@ def examine(
         )
     reporter.message("Auditing the data")
     return run_checks(
-        gather(dataset, split=split, measurements=measurements, features=features, missing=why)
+        gather(dataset, split=split, measurements=measurements, features=features, missing=missing)
     )
 
 

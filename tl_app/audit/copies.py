@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 
 from tl_app.audit.inputs import AuditInputs
+from tl_app.audit.near_duplicates import NearDuplicates
 from tl_app.data.listing import counted
 from tl_app.findings import Evidence, Finding, Fix
 from tl_app.records import Example
@@ -73,6 +74,7 @@ def conflicting_labels(inputs: AuditInputs) -> list[Finding]:
 def near_copies(inputs: AuditInputs) -> list[Finding]:
     """Pictures that are one, resized, coded anew, mirrored, turned or cropped a little."""
     examples = inputs.dataset.examples
+    lowest = _lowest_correlations(inputs.duplicates)
     groups = [
         members
         for members in _several(inputs.duplicates.groups.tolist())
@@ -89,7 +91,7 @@ def near_copies(inputs: AuditInputs) -> list[Finding]:
                 title=f"{counted(len(unlike), 'group')} of nearly the same pictures "
                 f"{'has' if len(unlike) == 1 else 'have'} several labels.",
                 advice="Look at them: at least one label is likely wrong.",
-                evidence=tuple(_near_case(inputs, members) for members in unlike),
+                evidence=tuple(_near_case(inputs, members, lowest) for members in unlike),
                 fixes=_review(inputs, unlike, "nearly the same as a picture of another label"),
             )
         )
@@ -102,7 +104,7 @@ def near_copies(inputs: AuditInputs) -> list[Finding]:
                 title=f"{counted(n_pictures, 'picture')} in {counted(len(alike), 'group')} are "
                 "nearly the same (resized, coded anew, mirrored, turned or cropped).",
                 advice="They add little, and must not stand on two sides of a split; see leakage.",
-                evidence=tuple(_near_case(inputs, members) for members in alike),
+                evidence=tuple(_near_case(inputs, members, lowest) for members in alike),
                 fixes=_review(inputs, alike, "nearly the same as another picture"),
             )
         )
@@ -125,19 +127,25 @@ def _case(inputs: AuditInputs, members: list[int], **figures: str) -> Evidence:
     return Evidence(tuple(example.path for example in examples), figures)
 
 
-def _near_case(inputs: AuditInputs, members: list[int]) -> Evidence:
-    duplicates = inputs.duplicates
-    here = np.isin(duplicates.pairs[:, 0], members)
+def _lowest_correlations(duplicates: NearDuplicates) -> np.ndarray:
+    """float32, shape (n_examples,): of the pairs of each group, by the group's number."""
+    lowest = np.ones(len(duplicates.groups), np.float32)
+    np.minimum.at(lowest, duplicates.groups[duplicates.pairs[:, 0]], duplicates.correlations)
+    return lowest
+
+
+def _near_case(inputs: AuditInputs, members: list[int], lowest: np.ndarray) -> Evidence:
+    group = inputs.duplicates.groups[members[0]]
     return Evidence(
-        tuple(inputs.paths[i] for i in inputs.kept_first(members)),
-        {"correlation": round(float(duplicates.correlations[here].min()), 4)},
+        tuple(inputs.path(i) for i in inputs.kept_first(members)),
+        {"correlation": round(float(lowest[group]), 4)},
     )
 
 
 def _review(inputs: AuditInputs, groups: list[list[int]], problem: str) -> tuple[Fix, ...]:
     ordered = [inputs.kept_first(members) for members in groups]
     return tuple(
-        Fix(inputs.paths[i], f"{problem}: {inputs.paths[first]}", "review")
+        Fix(inputs.path(i), f"{problem}: {inputs.path(first)}", "review")
         for first, *others in ordered
         for i in others
     )

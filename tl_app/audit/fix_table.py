@@ -59,9 +59,13 @@ def rows_of(audit: Audit, examples: Iterable[AnyExample]) -> list[FixRow]:
 def _digest(root: Path, path: str, example: AnyExample | None) -> str:
     if isinstance(example, Example):
         return example.file_hash
+    file = root / path
+    if not file.is_file():  # a line of a table, a pipe, or gone
+        return ""
     try:
-        return hashlib.sha256((root / path).read_bytes()).hexdigest()
-    except OSError:  # a line of a table, or a file that is gone
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
         return ""
 
 

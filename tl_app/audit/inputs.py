@@ -51,9 +51,9 @@ class AuditInputs:
     def wording(self) -> Wording:
         return WORDINGS[self.dataset.modality]
 
-    @property
-    def paths(self) -> tuple[str, ...]:
-        return tuple(example.path for example in self.dataset.examples)
+    def path(self, i: int) -> str:
+        """Of an example, as in the Dataset."""
+        return self.dataset.examples[i].path
 
     def required(self, name: str) -> Any:
         """A field that a check's row has among its `needs`."""
@@ -64,7 +64,7 @@ class AuditInputs:
 
     def kept_first(self, indices: list[int]) -> list[int]:
         """Copies in the order in which they are worth keeping."""
-        return sorted(indices, key=lambda i: (KEPT_FIRST.index(self.sides[i]), self.paths[i]))
+        return sorted(indices, key=lambda i: (KEPT_FIRST.index(self.sides[i]), self.path(i)))
 
 
 def gather(

@@ -31,9 +31,9 @@ def wrong_labels(inputs: AuditInputs) -> list[Finding]:
             "given_probability": round(float(probabilities[i, given]), 4),
             "likely_probability": round(float(probabilities[i, likely]), 4),
         }
-        cases.append(Evidence((inputs.paths[i],), figures))
+        cases.append(Evidence((inputs.path(i),), figures))
         problem = f"labelled {names[given]}, looks like {names[likely]}"
-        fixes.append(Fix(inputs.paths[i], problem, "quarantine"))
+        fixes.append(Fix(inputs.path(i), problem, "quarantine"))
     share = len(suspects) / len(inputs.dataset.examples)
     advice = (
         "Look at them, the first are the surest; move each to its right class, or to quarantine. "

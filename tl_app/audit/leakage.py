@@ -66,7 +66,7 @@ def _case(inputs: AuditInputs, members: list[int]) -> Evidence:
     ordered = inputs.kept_first(members)
     on = {side: sum(inputs.sides[i] == side for i in members) for side in SIDES}
     return Evidence(
-        tuple(inputs.paths[i] for i in ordered),
+        tuple(inputs.path(i) for i in ordered),
         {side: n for side, n in on.items() if n},
     )
 
@@ -78,7 +78,7 @@ def _fixes(inputs: AuditInputs, groups: list[list[int]]) -> tuple[Fix, ...]:
         first, *others = inputs.kept_first(members)
         kept_side = inputs.sides[first]
         fixes += [
-            Fix(inputs.paths[i], f"a copy of {inputs.paths[first]} ({kept_side})", "quarantine")
+            Fix(inputs.path(i), f"a copy of {inputs.path(first)} ({kept_side})", "quarantine")
             for i in others
             if KEPT_FIRST.index(inputs.sides[i]) > KEPT_FIRST.index(kept_side)
         ]

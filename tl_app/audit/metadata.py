@@ -31,7 +31,7 @@ def private_metadata(inputs: AuditInputs) -> list[Finding]:
             f"people or places: {listed}.",
             advice="Before they leave the house, write cleaned copies with tl-app audit FOLDER "
             "--strip DIR; the pixels stay as they are.",
-            evidence=tuple(Evidence((inputs.paths[i],), {"holds": said[i]}) for i in said),
-            fixes=tuple(Fix(inputs.paths[i], f"holds {said[i]}", "review") for i in said),
+            evidence=tuple(Evidence((inputs.path(i),), {"holds": said[i]}) for i in said),
+            fixes=tuple(Fix(inputs.path(i), f"holds {said[i]}", "review") for i in said),
         )
     ]

@@ -99,12 +99,12 @@ def poor_pictures(inputs: AuditInputs) -> list[Finding]:
                 advice=rule.advice,
                 evidence=tuple(
                     Evidence(
-                        (inputs.paths[i],),
+                        (inputs.path(i),),
                         {rule.figure: round(float(values[i]), 4), "limit": rule.limit},
                     )
                     for i in poor.tolist()
                 ),
-                fixes=tuple(Fix(inputs.paths[i], rule.words, "review") for i in poor.tolist()),
+                fixes=tuple(Fix(inputs.path(i), rule.words, "review") for i in poor.tolist()),
             )
         )
     return findings
