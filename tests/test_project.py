@@ -48,6 +48,8 @@ def test_public_names() -> None:
         "TlAppError",
         "WeightsError",
         "__version__",
+        "apply_fixes",
+        "audit_data",
         "cache_info",
         "cache_prune",
         "compare",
@@ -59,6 +61,7 @@ def test_public_names() -> None:
         "predict",
         "resume",
         "train",
+        "undo_fixes",
         "write_report",
     ]
     assert dir(tl_app) == sorted(tl_app.__all__)

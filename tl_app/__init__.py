@@ -18,6 +18,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tl_app.api import (
+        apply_fixes,
+        audit_data,
         cache_info,
         cache_prune,
         compare,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         predict,
         resume,
         train,
+        undo_fixes,
         write_report,
     )
     from tl_app.config import Config
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "train": "tl_app.api",
+    "audit_data": "tl_app.api",
+    "apply_fixes": "tl_app.api",
+    "undo_fixes": "tl_app.api",
     "resume": "tl_app.api",
     "predict": "tl_app.api",
     "compare": "tl_app.api",
@@ -78,6 +84,8 @@ __all__ = [
     "TlAppError",
     "WeightsError",
     "__version__",
+    "apply_fixes",
+    "audit_data",
     "cache_info",
     "cache_prune",
     "compare",
@@ -89,6 +97,7 @@ __all__ = [
     "predict",
     "resume",
     "train",
+    "undo_fixes",
     "write_report",
 ]
 

@@ -20,7 +20,8 @@ from tl_app.libraries import loading
 from tl_app.progress import Reporter, SilentReporter
 
 if TYPE_CHECKING:
-    from tl_app.app import CacheInfo, ExportResult, TrainedRun
+    from tl_app.app import AuditResult, CacheInfo, ExportResult, TrainedRun
+    from tl_app.audit.quarantine import Moved
     from tl_app.evaluation.comparison import Comparison
     from tl_app.features.store import TableInfo
     from tl_app.records import Evaluation, Modality, Predictions, SetAside
@@ -92,6 +93,63 @@ def resume(
         command="tl_app.resume(...)",
         reporter=reporter or SilentReporter(),
     )
+
+
+def audit_data(
+    source: PathLike,
+    *,
+    config: Config | PathLike | None = None,
+    output: PathLike = ".",
+    table: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    strip_to: PathLike | None = None,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> AuditResult:
+    """Look for copies, leaks, wrong labels, shortcuts, poor pictures and private metadata.
+
+    Args:
+        source, config, table, data_dir, text_column, label_column: as for `train`.
+        output: gets `reports/<source>-audit-<time>/` with `audit.json` and `fixes.csv`.
+        strip_to: a new folder for copies of the pictures without private metadata.
+        reporter: gets messages and progress.
+        **settings: as for `train`.
+    """
+    verb = _verb("audit")
+    where = _source(
+        source,
+        table=_path(table),
+        data_dir=_path(data_dir),
+        text_column=text_column,
+        label_column=label_column,
+    )
+    return verb(
+        where,
+        config=_config(config, settings, where.modality),
+        output=Path(output),
+        strip_to=_path(strip_to),
+        reporter=reporter or SilentReporter(),
+    )
+
+
+def apply_fixes(
+    fixes: PathLike, folder: PathLike | None = None, *, reporter: Reporter | None = None
+) -> Moved:
+    """Move the files that an audit's `fixes.csv` sends to quarantine, reversibly.
+
+    Args:
+        fixes: the table, maybe changed by a person.
+        folder: of the data; None reads it in the `audit.json` beside the table.
+        reporter: gets messages.
+    """
+    return _verb("audit_apply")(Path(fixes), _path(folder), reporter=reporter or SilentReporter())
+
+
+def undo_fixes(folder: PathLike, *, reporter: Reporter | None = None) -> Moved:
+    """Put every file of a data folder that is in quarantine back where it was."""
+    return _verb("audit_undo")(Path(folder), reporter=reporter or SilentReporter())
 
 
 def predict(

@@ -20,6 +20,7 @@ import numpy as np
 
 from tl_app.config import Config
 from tl_app.errors import ConfigError, RunError
+from tl_app.findings import Audit
 from tl_app.records import (
     AnyProcessing,
     Dataset,
@@ -92,6 +93,16 @@ class RunFolder:
     @property
     def evaluation_file(self) -> Path:
         return self.path / "evaluation.json"
+
+    @property
+    def audit_file(self) -> Path:
+        """What is wrong with the data."""
+        return self.path / "audit.json"
+
+    @property
+    def fixes_file(self) -> Path:
+        """What is proposed for it, one file a row."""
+        return self.path / "fixes.csv"
 
     @property
     def telling_file(self) -> Path:
@@ -288,6 +299,10 @@ class RunFolder:
         return _record(
             self.evaluation_file, lambda values: Evaluation.from_dict(values["evaluation"])
         )
+
+    def read_audit(self) -> Audit | None:
+        """The findings about the data; None where the run was made without."""
+        return _record(self.audit_file, Audit.from_dict) if self.audit_file.exists() else None
 
     def write_predictions(self, side: Side, predictions: Predictions) -> None:
         write_arrays(

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 import tl_app
+from tl_app.audit.quarantine import Moved
+from tl_app.audit.stripping import Stripped
 from tl_app.evaluation.comparison import Comparison, PairedPredictions, compare_predictions
+from tl_app.findings import Audit, Evidence, Finding, Fix, NotRun
 from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, SetAside, Side
 
 
@@ -49,6 +52,28 @@ def make_comparison(n: int = 400, n_only_a: int = 30, n_only_b: int = 2) -> Comp
     return compare_predictions(pairs, n_resamples=500)
 
 
+def make_audit() -> Audit:
+    hostile = "dog/\x1b[2J<b>\n\u202e.jpg"
+    return Audit(
+        root="/photos",
+        source="photos",
+        modality="image",
+        n_examples=20,
+        findings=(
+            Finding(
+                "exact_copies",
+                "fail",
+                f"{hostile} is a copy.",
+                "Keep one.",
+                tuple(Evidence((f"cat/{i}.jpg", hostile), {"same": "bytes"}) for i in range(5)),
+                (Fix(hostile, "a copy of cat/0.jpg", "quarantine"),),
+            ),
+            Finding("small_class", "note", "One class is small.", "Bring more."),
+        ),
+        not_run=(NotRun("outliers", "there are too few"),),
+    )
+
+
 class FakeApp(ModuleType):
     """Records each call; returns what the real app would, or raises `failure`."""
 
@@ -61,6 +86,7 @@ class FakeApp(ModuleType):
         self.side: Side | None = "test"
         self.evaluation: Evaluation | None = make_evaluation()
         self.comparison = make_comparison()
+        self.stripped: Stripped | None = None
         self.predictions = Predictions(
             paths=("a.jpg", "line\nbreak\x1b[2J.jpg", "bytes\udcff.jpg"),
             y_true=np.array([-1, -1, -1]),
@@ -92,6 +118,21 @@ class FakeApp(ModuleType):
     def resume(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
         self._note("resume", args, kwargs)
         return self._run()
+
+    def audit(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
+        self._note("audit", args, kwargs)
+        folder = self.folder / "reports/a"
+        return SimpleNamespace(
+            audit=make_audit(), folder=folder, fixes=folder / "fixes.csv", stripped=self.stripped
+        )
+
+    def audit_apply(self, *args: Any, **kwargs: Any) -> Moved:
+        self._note("audit_apply", args, kwargs)
+        return Moved(self.folder / ".quarantine", ("a\n.jpg",), {"b.jpg": "it has changed"})
+
+    def audit_undo(self, *args: Any, **kwargs: Any) -> Moved:
+        self._note("audit_undo", args, kwargs)
+        return Moved(self.folder / ".quarantine", ("a.jpg", "b.jpg"), {})
 
     def predict(self, *args: Any, **kwargs: Any) -> tuple[Predictions, list[SetAside]]:
         self._note("predict", args, kwargs)

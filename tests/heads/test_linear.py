@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from tl_app.heads.linear import _group_folds, choose_l2, solve_linear_head, standardise
+from tl_app.heads.linear import choose_l2, group_folds, solve_linear_head, standardise
 
 
 def make_problem(n_examples: int, n_features: int, n_classes: int, seed: int = 0):
@@ -90,7 +90,7 @@ def test_choose_l2_prefers_strength_for_noise_and_weakness_for_signal():
 )
 def test_folds_never_part_a_group(groups, n_folds, seed):
     groups = np.array(groups)
-    folds = _group_folds(groups % 3, groups, n_folds, seed)
+    folds = group_folds(groups % 3, groups, n_folds, seed)
     for group in np.unique(groups):
         assert np.unique(folds[groups == group]).size == 1
     n_groups = np.unique(groups).size

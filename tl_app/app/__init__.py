@@ -10,17 +10,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tl_app.app.auditing import AuditResult, audit
     from tl_app.app.caching import CacheInfo, cache_info, cache_prune
     from tl_app.app.comparing import compare
     from tl_app.app.listing import backbones, get_backbone
+    from tl_app.app.mending import audit_apply, audit_undo
     from tl_app.app.training import TrainedRun, resume, train
     from tl_app.app.verbs import evaluate, export, predict, report
     from tl_app.export.publish import ExportResult
 
 _HOMES = {
+    "AuditResult": "tl_app.app.auditing",
     "CacheInfo": "tl_app.app.caching",
     "ExportResult": "tl_app.export.publish",
     "TrainedRun": "tl_app.app.training",
+    "audit": "tl_app.app.auditing",
+    "audit_apply": "tl_app.app.mending",
+    "audit_undo": "tl_app.app.mending",
     "backbones": "tl_app.app.listing",
     "get_backbone": "tl_app.app.listing",
     "cache_info": "tl_app.app.caching",
@@ -35,9 +41,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "AuditResult",
     "CacheInfo",
     "ExportResult",
     "TrainedRun",
+    "audit",
+    "audit_apply",
+    "audit_undo",
     "backbones",
     "cache_info",
     "cache_prune",

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tl_app.app.auditing import audit_run
 from tl_app.app.materials import Material
 from tl_app.app.reporting import write_report
 from tl_app.app.stages import StageClock
@@ -79,6 +80,10 @@ def train_phases(
     try:
         with clock.stage("features"):
             trainer.prepare()
+        if not folder.audit_file.exists():
+            with clock.stage("audit"):
+                kept = trainer.kept_features()
+                audit_run(folder, dataset, split, kept, store=store, reporter=reporter)
         with clock.stage("train"):
             state = trainer.run()
     finally:

@@ -55,6 +55,7 @@ def write_report(folder: RunFolder) -> Path:
             if isinstance(processing, Preprocessing)
             else lambda path: None,
             telling=read_telling(folder),
+            audit=folder.read_audit(),
         )
     )
     write_atomic(folder.report, lambda file: file.write(html.encode("utf-8", "replace")))

@@ -8,7 +8,7 @@ import os
 import shlex
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -105,6 +105,59 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
     }
     text = render.train_summary(run, perf_counter() - started)
     return Result(document, text, is_prose=True)
+
+
+def audit(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app audit`, `--apply` and `--undo`."""
+    if arguments.apply is not None or arguments.undo:
+        return _mend(arguments, reporter)
+    if arguments.source is None:
+        raise ConfigError(
+            "tl-app audit needs pictures or texts.",
+            allowed="a folder with one sub-folder a class, a table of texts, tfds:NAME, or "
+            "--apply FIXES_CSV",
+            next_step="tl-app audit --help",
+        )
+    source = _source(arguments)
+    config = _config_of(arguments, source.modality)
+    result = _load_app("audit", reporter)(
+        source,
+        config=config,
+        output=Path(arguments.output),
+        strip_to=_path(arguments.strip),
+        reporter=reporter,
+    )
+    document = {
+        **result.audit.to_dict(),
+        "folder": str(result.folder),
+        "fixes": str(result.fixes),
+        "stripped": None if result.stripped is None else result.stripped.to_dict(),
+    }
+    return Result(document, render.audit_text(result, strip_to=arguments.strip), is_prose=True)
+
+
+def _mend(arguments: Namespace, reporter: Reporter) -> Result:
+    """Files into quarantine, or back."""
+    if arguments.apply is not None and (arguments.undo or arguments.strip is not None):
+        raise ConfigError(
+            "One thing at a time.",
+            received="--apply with " + ("--undo" if arguments.undo else "--strip"),
+            allowed="one of --apply, --undo and --strip",
+            next_step=f"tl-app audit --apply {shlex.quote(arguments.apply)}",
+        )
+    if arguments.apply is not None:
+        moved = _load_app("audit_apply")(
+            Path(arguments.apply), _path(arguments.source), reporter=reporter
+        )
+        return Result(moved.to_dict(), render.moved_text(moved, "moved to quarantine"))
+    if arguments.source is None or arguments.strip is not None:
+        raise ConfigError(
+            "--undo needs the folder whose files are in quarantine, and nothing else.",
+            allowed="tl-app audit FOLDER --undo",
+            next_step="tl-app audit FOLDER --undo",
+        )
+    moved = _load_app("audit_undo")(Path(arguments.source), reporter=reporter)
+    return Result(moved.to_dict(), render.moved_text(moved, "put back"))
 
 
 def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
@@ -286,6 +339,7 @@ def config(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
 
 COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
     "train": train,
+    "audit": audit,
     "predict": predict,
     "evaluate": evaluate,
     "compare": compare,
@@ -354,20 +408,30 @@ def _source(arguments: Namespace) -> Source:
 
 
 def _train_config(arguments: Namespace, modality: Modality) -> Config:
-    from tl_app.cli.settings import judged
     from tl_app.config import without_mirroring
 
-    values: dict[str, Any] = {
+    more: dict[str, Any] = {}
+    if arguments.no_test:
+        more["data.test_fraction"] = 0.0
+    if arguments.merge_classes:
+        more["data.merge_classes"] = True
+    loaded = _config_of(arguments, modality, more)
+    return without_mirroring(loaded) if arguments.no_flip else loaded
+
+
+def _config_of(
+    arguments: Namespace, modality: Modality, more: Mapping[str, Any] | None = None
+) -> Config:
+    """The configuration of a file, of flags, of `more` and of --set, in this order."""
+    from tl_app.cli.settings import judged
+
+    given = {
         key: getattr(arguments, flag)
         for flag, key in SETTING_FLAGS.items()
-        if getattr(arguments, flag) is not None
+        if getattr(arguments, flag, None) is not None
     }
-    if arguments.no_test:
-        values["data.test_fraction"] = 0.0
-    if arguments.merge_classes:
-        values["data.merge_classes"] = True
-    loaded = judged(_path(arguments.config), arguments.overrides, values, modality=modality)
-    return without_mirroring(loaded) if arguments.no_flip else loaded
+    values = {**given, **(more or {})}
+    return judged(_path(arguments.config), arguments.overrides, values, modality=modality)
 
 
 def _refuse_settings_with_resume(arguments: Namespace) -> None:

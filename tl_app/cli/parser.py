@@ -19,6 +19,7 @@ DESCRIPTION = "From pictures or texts to a fine-tuned, evaluated, exported class
 EXAMPLES = """\
 examples:
   tl-app train photos/                     one sub-folder a class
+  tl-app audit photos/                     what is wrong with the data
   tl-app train mail.csv                    a text and a label column
   tl-app predict models/RUN new.jpg        label and probability
   tl-app evaluate models/RUN other/        how it does on other labelled pictures
@@ -186,6 +187,40 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_output(run)
 
 
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", nargs="?", metavar="SOURCE", help="as for train; may be left out with --apply"
+    )
+    data = parser.add_argument_group("data and model")
+    data.add_argument("--table", metavar="CSV", help="columns path,label and where wanted split")
+    _add_columns(data)
+    data.add_argument("--data-dir", metavar="DIR", help="where tensorflow-datasets keeps its sets")
+    data.add_argument("--image-size", metavar="PX", help="as for train, whose features it shares")
+    data.add_argument("--aspect", metavar="POLICY", help="as for train")
+    data.add_argument("--backbone", metavar="NAME", help="see: tl-app backbones")
+    data.add_argument("--weights", metavar="FILE", help="a weight file for the backbone")
+    data.add_argument("--config", metavar="FILE", help="settings, TOML or JSON")
+    data.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="as train"
+    )
+    action = parser.add_argument_group("what to do about it")
+    action.add_argument(
+        "--strip",
+        metavar="DIR",
+        help="also write copies without private metadata to a new folder; pixels, orientation and "
+        "colours stay",
+    )
+    action.add_argument(
+        "--apply",
+        metavar="FIXES_CSV",
+        help="move the files whose action is 'quarantine' to .quarantine/ in their folder",
+    )
+    action.add_argument(
+        "--undo", action="store_true", help="put everything in quarantine back where it was"
+    )
+    _add_output(action)
+
+
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN_OR_SAVEDMODEL", help="a run, or an exported model")
     parser.add_argument(
@@ -323,6 +358,16 @@ VERBS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.ArgumentParser],
             "tl-app train --resume models/RUN",
         ),
         _add_train,
+    ),
+    "audit": (
+        "look for copies, leaks, wrong labels, shortcuts and poor pictures",
+        (
+            "tl-app audit photos/",
+            "tl-app audit photos/ --strip cleaned/",
+            "tl-app audit --apply reports/photos-audit-.../fixes.csv",
+            "tl-app audit photos/ --undo",
+        ),
+        _add_audit,
     ),
     "predict": (
         "classify pictures or texts with a run or an exported model",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from tl_app.data.wording import WORDINGS
 from tl_app.units import bytes_text, duration_text
 
 if TYPE_CHECKING:
-    from tl_app.app import CacheInfo, ExportResult, TrainedRun
+    from tl_app.app import AuditResult, CacheInfo, ExportResult, TrainedRun
+    from tl_app.audit.quarantine import Moved
     from tl_app.features.store import TableInfo
+    from tl_app.findings import Finding, Severity
     from tl_app.records import Evaluation, Interval
 
 TEXT_CELLS = 60
@@ -150,6 +153,64 @@ def shortened(text: str) -> str:
     return set_cell_size(line, TEXT_CELLS - 3).rstrip() + "..."
 
 
+SEVERITY_WORDS: dict[Severity, str] = {"fail": "FAIL", "warn": "warn", "note": "note"}
+
+SHOWN_CASES = 3
+"""Of a finding, on a terminal; the table of fixes has them all."""
+
+
+def audit_text(result: AuditResult, *, strip_to: str | None = None) -> str:
+    """The findings, the worst first, what was not looked at, and where all of it is written."""
+    audit = result.audit
+    noun = WORDINGS[audit.modality].noun
+    counts = Counter(finding.severity for finding in audit.findings)
+    summary = ", ".join(f"{counts[s]} {word}" for s, word in SEVERITY_WORDS.items() if counts[s])
+    parts = [f"{counted(audit.n_examples, noun)} audited: {summary or 'nothing found'}"]
+    for finding in audit.findings:
+        lines = [f"{SEVERITY_WORDS[finding.severity]}  {printable(finding.title)}"]
+        lines += [f"      {printable(case)}" for case in _cases(finding)]
+        parts.append("\n".join([*lines, f"      {printable(finding.advice)}"]))
+    if audit.not_run:
+        lines = [f"not looked at: {check.check} ({check.why})" for check in audit.not_run]
+        parts.append("\n".join(map(printable, lines)))
+    n_moved = len({f.path for one in audit.findings for f in one.fixes if f.action == "quarantine"})
+    fixes = printable(shlex.quote(str(result.fixes)))
+    places = [f"Findings  {printable(result.folder / 'audit.json')}", f"Fixes     {fixes}"]
+    if result.stripped is not None:
+        n_copies = counted(len(result.stripped.written), "copy", "copies")
+        places.append(f"Cleaned   {n_copies} in {printable(strip_to)}")
+        places += [
+            f"          not {printable(path)}: {printable(why)}"
+            for path, why in list(result.stripped.left_out.items())[:SHOWN_CASES]
+        ]
+    if n_moved:
+        places.append(
+            f"Next      look through the fixes, then tl-app audit --apply {fixes} moves "
+            f"{counted(n_moved, 'file')} to quarantine"
+        )
+    return "\n\n".join([*parts, "\n".join(places)])
+
+
+def _cases(finding: Finding) -> list[str]:
+    """The first cases, a line each, and how many more there are."""
+    listed = [case for case in finding.evidence if case.paths]
+    lines = [
+        " = ".join(case.paths[:SHOWN_CASES])
+        + (f" and {len(case.paths) - SHOWN_CASES:,} more" if len(case.paths) > SHOWN_CASES else "")
+        + "".join(f", {name.replace('_', ' ')} {value}" for name, value in case.figures.items())
+        for case in listed[:SHOWN_CASES]
+    ]
+    n_more = len(listed) - SHOWN_CASES
+    return lines + ([f"and {n_more:,} more"] if n_more > 0 else [])
+
+
+def moved_text(moved: Moved, what: str) -> str:
+    """What was moved, and what was left and why."""
+    lines = [f"{counted(len(moved.moved), 'file')} {what} ({printable(moved.folder)})"]
+    lines += [f"left: {printable(path)}: {printable(why)}" for path, why in moved.left.items()]
+    return "\n".join(lines)
+
+
 def predictions_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a picture or text; texts, where the rows have them, are shortened."""
     columns = {"path": [row["path"] for row in rows]}
@@ -248,6 +309,8 @@ def _table_words(one: TableInfo) -> str:
     """What a table holds, for people."""
     if one.kind == "inspections":
         return "what the check of each file found"
+    if one.kind == "measurements":
+        return "what the audit measured of each picture, with a thumbnail"
     if one.kind == "pictures":
         return f"resized photographs, {one.what['preprocessing']['image_size_px']} px"
     cut = one.what.get("unfreeze")

@@ -248,7 +248,7 @@ def choose_l2(
     weights = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
     if n_folds is None:
         n_folds = 5 if len(labels) <= 1000 else 3
-    folds = _group_folds(labels, groups, n_folds, seed)
+    folds = group_folds(labels, groups, n_folds, seed)
     # Fold by fold, so that what is held out, and what is not, are slices and no copies.
     order = np.argsort(folds, kind="stable")
     labels, weights, folds = labels[order], weights[order], folds[order]
@@ -299,7 +299,7 @@ def _without(rows: np.ndarray, held: slice) -> np.ndarray:
     return np.concatenate([rows[: held.start], rows[held.stop :]])
 
 
-def _group_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+def group_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
     """int64, shape (n_examples,): a fold for each example, classes spread, groups whole."""
     unique, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(unique))

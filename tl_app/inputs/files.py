@@ -124,7 +124,7 @@ def read_picture_file(path: Path, *, max_pixels: int) -> PictureFile:
         image_format == "BMP" and not container.bmp_is_common(data)
     ):
         n_pixels = _tile_pixels(header, max_pixels)
-        with DECODING.reserve(n_pixels), _quiet():
+        with DECODING.reserve(n_pixels), quiet():
             encoded, orientation = to_png(header, lambda: _opened(data, image_format))
     return PictureFile(data, encoded, image_format, header.mode, orientation, width * height)
 
@@ -182,7 +182,7 @@ def _open_header(data: bytes, image_format: str) -> ImageFile.ImageFile:
     try:
         if image_format == "JPEG":  # the most frequent kind, which opens without warnings
             return _opened(data, image_format)
-        with _quiet():
+        with quiet():
             return _opened(data, image_format)
     except HEADER_ERRORS as error:
         if "MAX_TEXT" in str(error):
@@ -202,7 +202,7 @@ def _opened(data: bytes, image_format: str) -> ImageFile.ImageFile:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without Pillow's warnings: what matters becomes an error, and names the file.
 
     The filters are global state, so that one thread at a time may change them.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tl_app import __version__
-from tl_app.report import data_sections, model_sections, result_sections
+from tl_app.report import audit_section, data_sections, model_sections, result_sections
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.page import render, style_sheet
 
@@ -26,6 +26,7 @@ SECTIONS: tuple[Section, ...] = (
     model_sections.learning,
     model_sections.training,
     data_sections.data,
+    audit_section.audit,
     data_sections.set_aside,
     model_sections.cost,
     model_sections.reproduce,

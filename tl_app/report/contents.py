@@ -11,6 +11,7 @@ from markupsafe import Markup
 from tl_app.data.wording import WORDINGS, Wording
 from tl_app.evaluation.learning import FitVerdict
 from tl_app.explain.occlusion import TellingWord
+from tl_app.findings import Audit
 from tl_app.records import AnyProcessing, Dataset, EpochRecord, Evaluation, Predictions, Split
 
 
@@ -35,6 +36,7 @@ class ReportContents:
         seconds: wall clock by stage.
         thumbnail: a small JPEG or PNG of an example's path, or None where there is none.
         telling: of texts that were told wrongly, by path: the words that told the most.
+        audit: what is wrong with the data; None where nobody looked.
     """
 
     run_name: str
@@ -53,6 +55,7 @@ class ReportContents:
     seconds: Mapping[str, float]
     thumbnail: Callable[[str], bytes | None] = lambda path: None
     telling: Mapping[str, Sequence[TellingWord]] = field(default_factory=dict)
+    audit: Audit | None = None
 
     @property
     def wording(self) -> Wording:

@@ -128,7 +128,7 @@ class PhaseInputs:
         for index, phase in enumerate(phases):
             depth = self._depth(phase.unfreeze)
             changed = any(self._depth(earlier.unfreeze) > depth for earlier in phases[:index])
-            if changed or not self._keeps(phase):
+            if changed or not self.keeps(phase):
                 continue
             plain.append(phase.unfreeze)
             for view in self._views(phase):
@@ -358,6 +358,11 @@ class PhaseInputs:
         self._ensure(phase)
         return self._rows(0, PLAIN, self._data.validation_rows).all()
 
+    def plain_features(self) -> np.ndarray:
+        """Pooled features of every item, all sides, float32, shape (n_items, n_features)."""
+        self._extract([0], {})
+        return self._rows(0, PLAIN, np.arange(len(self._data.items.keys))).all()
+
     def source(self, phase: Phase, decision: PhaseDecision) -> BatchSource:
         """Training inputs at the phase's boundary."""
         data = self._data
@@ -374,7 +379,7 @@ class PhaseInputs:
     def pictures_to_keep(self, phases: Sequence[Phase]) -> tuple[int, int]:
         """How many pictures will be kept for phases that stream, and their bytes at most."""
         rows = self._streamed_rows()
-        streams = any(not self._keeps(phase) for phase in phases)
+        streams = any(not self.keeps(phase) for phase in phases)
         if not streams or not self._data.items.kept_bytes or not self._fit(rows):
             return 0, 0
         return len(rows), self._picture_bytes(rows)
@@ -414,7 +419,7 @@ class PhaseInputs:
         What was kept and is gone is computed again: a run ends the same whatever was pruned.
         """
         phase = next(phase for phase in self._config.phases if phase.unfreeze == cut)
-        if self._classifier.below(cut) is None or not self._keeps(phase):
+        if self._classifier.below(cut) is None or not self.keeps(phase):
             return None
         self._extract([cut], {})
         return self._rows(cut, PLAIN, self._data.train_rows)
@@ -437,5 +442,6 @@ class PhaseInputs:
     def _views(self, phase: Phase) -> list[View]:
         return views_of(phase.augmentation, phase.views)
 
-    def _keeps(self, phase: Phase) -> bool:
+    def keeps(self, phase: Phase) -> bool:
+        """Whether a phase is fed with kept activations."""
         return self._config.solver(phase) == "lbfgs" or self.decide(phase).source == "kept"

@@ -137,6 +137,14 @@ class PhaseTrainer:
         phases = self.config.phases[state.phase :]
         self.inputs.prepare(phases, lambda passes: self._say_estimate(state, phases, passes))
 
+    def kept_features(self) -> np.ndarray | None:
+        """Pooled features of all sides, float32, shape (n_items, n_features), by the weights as
+        they are; None where no phase needs them kept."""
+        phases = self.config.phases
+        if not any(phase.unfreeze == 0 and self.inputs.keeps(phase) for phase in phases):
+            return None
+        return self.inputs.plain_features()
+
     def run(self) -> TrainingState:
         """Train what is left to train; the classifier then holds the best weights.
 

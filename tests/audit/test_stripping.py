@@ -1,0 +1,131 @@
+"""Cleaned copies: nothing private left, not a pixel changed, nothing written over."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageOps
+
+from tests.audit.makers import dataset_of, example_of, jpeg, photo
+from tests.audit.test_private import XMP, tags
+from tl_app.audit.private import private_facts
+from tl_app.audit.stripping import CannotStrip, strip, strip_pictures
+from tl_app.errors import ConfigError
+from tl_app.progress import SilentBar
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def full(image_format: str, orientation: int = 6, **more) -> bytes:
+    """A file with a position, a name, a colour profile and an orientation."""
+    exif = tags(gps=True, serial=True, name=True)
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    photo(1, (40, 30)).save(stream, image_format, exif=exif, icc_profile=PROFILE, **more)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("image_format", "more"),
+    [
+        ("JPEG", {"xmp": XMP, "comment": b"by Jo"}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("WEBP", {"xmp": XMP, "quality": 80}),
+        ("WEBP", {"lossless": True}),
+    ],
+)
+def test_metadata_go_and_the_picture_stays(image_format, more):
+    before = full(image_format, **more)
+    after = strip(before, image_format)
+    assert len(after) < len(before)
+    assert private_facts(after, image_format) == (0, "")
+    old, new = Image.open(io.BytesIO(before)), Image.open(io.BytesIO(after))
+    np.testing.assert_array_equal(np.asarray(old), np.asarray(new))
+    assert new.info["icc_profile"] == PROFILE
+    assert dict(new.getexif()) == {0x0112: 6}
+    np.testing.assert_array_equal(
+        np.asarray(ImageOps.exif_transpose(old)), np.asarray(ImageOps.exif_transpose(new))
+    )
+    assert "xmp" not in new.info
+    assert strip(after, image_format) == after
+
+
+def test_an_upright_picture_needs_no_exif():
+    assert not dict(Image.open(io.BytesIO(strip(full("JPEG", 1), "JPEG"))).getexif())
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF"])
+def test_what_follows_the_end_goes(image_format):
+    stream = io.BytesIO()
+    photo(1, (40, 30)).save(stream, image_format)
+    assert strip(stream.getvalue() + b"a hidden preview", image_format) == stream.getvalue()
+
+
+def test_animations_keep_their_frames():
+    frames = [photo(i, (40, 30)).quantize(16) for i in range(3)]
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], loop=0, comment=b"by Jo")
+    after = Image.open(io.BytesIO(strip(stream.getvalue(), "GIF")))
+    assert getattr(after, "n_frames", 1) == 3
+    assert after.info["loop"] == 0
+    assert "comment" not in after.info
+
+
+def test_tiff_is_not_cleaned():
+    stream = io.BytesIO()
+    photo(1).save(stream, "TIFF", exif=tags(gps=True))
+    with pytest.raises(CannotStrip, match="TIFF"):
+        strip(stream.getvalue(), "TIFF")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path):
+    root = tmp_path / "photos"
+    (root / "cat").mkdir(parents=True)
+    (root / "cat/a.jpg").write_bytes(full("JPEG"))
+    photo(2).save(root / "cat/b.tif")
+    return dataset_of(
+        root,
+        [example_of(root, "cat/a.jpg", 0), example_of(root, "cat/b.tif", 0)],
+    )
+
+
+def test_copies_lie_at_the_same_places_and_originals_stay(pictures, tmp_path: Path):
+    root = Path(pictures.root)
+    before = (root / "cat/a.jpg").read_bytes()
+    done = strip_pictures(root, pictures.examples, tmp_path / "clean", SilentBar())
+    assert done.written == ("cat/a.jpg",)
+    assert list(done.left_out) == ["cat/b.tif"]
+    assert private_facts((tmp_path / "clean/cat/a.jpg").read_bytes(), "JPEG")[0] == 0
+    assert (root / "cat/a.jpg").read_bytes() == before
+
+
+@pytest.mark.parametrize("place", [".", "photos", "photos/clean", "photos/cat"])
+def test_no_copy_is_written_among_the_originals(pictures, tmp_path: Path, place):
+    with pytest.raises(ConfigError, match="apart"):
+        strip_pictures(Path(pictures.root), pictures.examples, tmp_path / place, SilentBar())
+    (tmp_path / "link").symlink_to(pictures.root)
+    with pytest.raises(ConfigError, match="apart"):
+        strip_pictures(Path(pictures.root), pictures.examples, tmp_path / "link", SilentBar())
+
+
+def test_nothing_is_written_over(pictures, tmp_path: Path):
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean/mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="something already"):
+        strip_pictures(Path(pictures.root), pictures.examples, tmp_path / "clean", SilentBar())
+    assert (tmp_path / "clean/mine.txt").read_text() == "mine"
+
+
+def test_a_path_that_leads_out_is_left_out(tmp_path: Path):
+    root = tmp_path / "photos"
+    root.mkdir()
+    (tmp_path / "out.jpg").write_bytes(jpeg(photo(1)))
+    examples = [example_of(root, "../out.jpg", 0)]
+    done = strip_pictures(root, examples, tmp_path / "clean/deep", SilentBar())
+    assert not done.written
+    assert not (tmp_path / "clean/out.jpg").exists()
