@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Z = 1.959963984540054
@@ -30,7 +32,7 @@ class PairedDifference:
     p_value: float
 
 
-def compare(first: dict[str, bool], second: dict[str, bool]) -> PairedDifference:
+def compare(first: Mapping[str, bool], second: Mapping[str, bool]) -> PairedDifference:
     """Compare what was told rightly, picture by picture.
 
     Args:
@@ -57,6 +59,50 @@ def compare(first: dict[str, bool], second: dict[str, bool]) -> PairedDifference
     )
 
 
+def compare_rounds(
+    first: Sequence[Mapping[str, bool]], second: Sequence[Mapping[str, bool]]
+) -> tuple[float, float, float]:
+    """Difference of the accuracies over several test sides together, which may share examples.
+
+    Tango's interval with as many examples as would alone give the difference the variance that it
+    has where the answers on one example belong together: of examples that are tested once it is
+    the interval of `compare`, and it gets wider the more answers on the same examples agree. That
+    the answers of a round come from one training is not counted.
+
+    Args:
+        first, second: of each round, example to whether it was told rightly; the same examples in
+            the same rounds.
+
+    Returns:
+        The difference and its 95 % interval, low and high.
+
+    Raises:
+        ValueError: the examples are not the same.
+
+    Source: effective sample size after Korn and Graubard, 1998.
+    """
+    rounds = [compare(a, b) for a, b in zip(first, second, strict=True)]
+    n = sum(each.n_pictures for each in rounds)
+    n_first = sum(each.n_first_only for each in rounds)
+    n_second = sum(each.n_second_only for each in rounds)
+    difference = (n_first - n_second) / n
+    residuals: defaultdict[str, list[float]] = defaultdict(list)
+    for a, b in zip(first, second, strict=True):
+        for example, right in a.items():
+            residuals[example].append(right - b[example] - difference)
+    apart = _variance_of_sum([[r] for each in residuals.values() for r in each])
+    together = _variance_of_sum(list(residuals.values()))
+    # Where the two never differ, every example counts once.
+    shrunk = max(1.0, together / apart) if apart else n / len(residuals)
+    return difference, *tango_limits(n_first / shrunk, n_second / shrunk, n / shrunk)
+
+
+def _variance_of_sum(clusters: Sequence[Sequence[float]]) -> float:
+    """Of all residuals, where those of different clusters are independent."""
+    n_clusters = len(clusters)
+    return sum(sum(each) ** 2 for each in clusters) * n_clusters / max(1, n_clusters - 1)
+
+
 def mcnemar_p_value(n_first: int, n_second: int) -> float:
     """Two-sided exact p-value from the pictures that only one of the two told rightly.
 
@@ -67,7 +113,7 @@ def mcnemar_p_value(n_first: int, n_second: int) -> float:
     return min(1.0, 2 * tail / 2**n_apart)
 
 
-def tango_limits(n_first: int, n_second: int, n_pictures: int) -> tuple[float, float]:
+def tango_limits(n_first: float, n_second: float, n_pictures: float) -> tuple[float, float]:
     """95 % score interval of the difference; of no zero width where the two agree everywhere.
 
     Source: Tango, 1998, "Equivalence test and confidence interval for the difference in
@@ -88,7 +134,7 @@ def tango_limits(n_first: int, n_second: int, n_pictures: int) -> tuple[float, f
     return edge(difference, -1.0), edge(difference, 1.0)
 
 
-def tango_statistic(delta: float, n_first: int, n_second: int, n_pictures: int) -> float:
+def tango_statistic(delta: float, n_first: float, n_second: float, n_pictures: float) -> float:
     """How many standard errors the observed difference is from `delta`.
 
     The error is that under `delta`, with the share of pictures that only the second told
@@ -102,7 +148,7 @@ def tango_statistic(delta: float, n_first: int, n_second: int, n_pictures: int) 
     return surplus / math.sqrt(variance)
 
 
-def constrained_share(delta: float, n_first: int, n_second: int, n_pictures: int) -> float:
+def constrained_share(delta: float, n_first: float, n_second: float, n_pictures: float) -> float:
     """Likeliest share of the pictures that only the second told rightly, given `delta`."""
     b = (2 * n_pictures - n_first + n_second) * delta - n_first - n_second
     c = -n_second * delta * (1 - delta)
