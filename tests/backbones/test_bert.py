@@ -5,8 +5,10 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensorflow.python.platform import tf_logging
 
 from tests.backbones.bert_reference import random_tensors, sentence_vector
 from tl_app.backbones.bert import BertShape, MaskedMean, build_bert, load_bert_weights
@@ -91,3 +93,27 @@ def test_a_prefix_of_the_whole_model_is_taken_off(model):
     load_bert_weights(other, {f"bert.{name}": values for name, values in TENSORS.items()})
     for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_recomputing_gives_the_same_gradients_and_no_warnings(model, traced, caplog, monkeypatch):
+    """TensorFlow warns, five times a process, where gradients are asked of whole numbers."""
+    monkeypatch.setattr(tf_logging, "_log_counter_per_token", {})
+    block = model.get_layer("layer_1")
+    x = tf.constant(np.random.default_rng(0).normal(size=(3, 5, SHAPE.width)), tf.float32)
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(block(x, training=True) ** 2)
+        return tape.gradient(loss, [x, *(v.value for v in block.trainable_variables)])
+
+    found = []
+    for recompute in (False, True):
+        monkeypatch.setattr(block, "recompute", recompute)
+        block.seed_generator.state.assign([7, 0])
+        found.append((tf.function(gradients) if traced else gradients)())
+    assert not caplog.records
+    assert any(np.any(values) for values in found[0])
+    for kept, again in zip(*found, strict=True):
+        np.testing.assert_allclose(kept, again, rtol=1e-4, atol=1e-6)

@@ -96,6 +96,17 @@ def test_tokens_are_those_of_kerashub(preset):
     assert len({tuple(row) for row in found}) == len(texts)
 
 
+def test_what_is_read_of_a_text_gives_the_same_tokens(preset):
+    encoder = load(preset)
+    assert encoder.vocabulary is not None
+    assert encoder.max_tokens is not None
+    tokenizer = build_tokenizer(encoder.vocabulary, encoder.max_tokens)
+    n_read = tokenizer.n_read(tf.constant(list(TEXTS))).numpy().tolist()
+    assert [n < len(text) for n, text in zip(n_read, TEXTS, strict=True)] == [0, 1, 0, 0, 0]
+    read = [text[:n] for n, text in zip(n_read, TEXTS, strict=True)]
+    assert tokens_of(encoder, read) == tokens_of(encoder, TEXTS)
+
+
 def test_a_digest_tells_vocabularies_apart(tmp_path):
     digests = set()
     for kind in MAKERS:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from tl_app.inputs.wordpiece import WordPiece
+from tl_app.inputs.wordpiece import ASSIGNED, WordPiece
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?-_'\"()[]你好吗가ั้สวัดีمرحباß½ﬁ🙂€"
 PIECES = ["the", "un", "##aff", "##able", "##ing", "straße", "est", "##s", "viet", "##nam", "##好"]
@@ -135,3 +135,45 @@ def test_it_is_saved_with_a_model_and_loads_with_nothing_else(tokenize, tmp_path
 def test_a_vocabulary_of_another_kind_is_refused(vocabulary):
     with pytest.raises(ValueError, match="no vocabulary"):
         WordPiece(vocabulary, MAX_TOKENS)
+
+
+@pytest.fixture(scope="module")
+def n_read(tokenize):
+    """Of a few texts, traced once."""
+    traced = tf.function(tokenize.n_read, [tf.TensorSpec((None,), tf.string)], autograph=False)
+    return lambda *texts: traced(tf.constant(texts, tf.string)).numpy().tolist()
+
+
+LONG_TEXTS = st.lists(TEXTS, max_size=6).map("".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(LONG_TEXTS, min_size=1, max_size=4))
+def test_what_is_read_of_a_text_is_what_its_tokens_tell_of(tokenize, n_read, texts):
+    found = n_read(*texts)
+    tokens = tokenize(tf.constant(texts)).to_list()
+    cut = [text[:n] for text, n in zip(texts, found, strict=True)]
+    assert tokenize(tf.constant(cut)).to_list() == tokens
+    for text, n, row in zip(texts, found, tokens, strict=True):
+        assert 0 <= n <= len(text)
+        assert n == len(text) or len(row) == MAX_TOKENS
+
+
+def test_what_is_read_ends_where_the_first_unread_word_begins(n_read):
+    n_kept = MAX_TOKENS - 2
+    full = "the " * n_kept
+    # Of the last word that is read the last piece is cut off.
+    in_part = "the " * (n_kept - 2) + "unaffable "
+    # Signs and accents that are dropped count as code points of the text.
+    marked = "e\u0301st\u200b " * n_kept
+    ends = {full: "est the", in_part: "the", marked: "the", "好" * n_kept: "好好", "": ""}
+    assert n_read(*(begin + end for begin, end in ends.items())) == [len(begin) for begin in ends]
+    assert n_read(full, "the") == [len(full), len("the")]
+    assert n_read() == []
+
+
+def test_no_code_point_becomes_more_than_one_word(tokenize):
+    """Else a text could not be cut where a word begins."""
+    texts = [chr(code) for codes in ASSIGNED for code in codes if not 0xD800 <= code < 0xE000]
+    _, text_of, _, _ = tokenize._split(tf.constant(texts))
+    assert np.bincount(text_of.numpy()).max() == 1

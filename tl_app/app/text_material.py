@@ -150,17 +150,24 @@ class TextMaterial:
         forward: FrozenPart,
         reporter: Reporter,
     ) -> dict[str, tuple[TellingWord, ...]]:
+        paths = [predictions.paths[row] for row in rows.tolist()]
         texts = {example.path: example.text for example in dataset.examples}
-        said = predictions.y_pred
+        parts = self._read_parts([texts[path] for path in paths])
+        said = predictions.y_pred[rows].tolist()
         found = {}
         with reporter.bar("Finding telling words", len(rows), "texts") as bar:
-            for row in rows.tolist():
-                path = predictions.paths[row]
-                found[path] = telling_words(
-                    texts[path], int(said[row]), lambda asked: self._tell(asked, forward)
-                )
+            for path, text, column in zip(paths, parts, said, strict=True):
+                found[path] = telling_words(text, column, lambda asked: self._tell(asked, forward))
                 bar.advance()
         return found
+
+    def _read_parts(self, texts: Sequence[str]) -> list[str]:
+        """What the encoder reads of each text: of the rest no word can tell, and none must move up
+        into the place of a word that is left out."""
+        if self._tokenizer is None or not texts:
+            return list(texts)
+        n_read = self._tokenizer.n_read(tf.constant(list(texts))).numpy().tolist()
+        return [text[:n] for text, n in zip(texts, n_read, strict=True)]
 
     def _tell(self, texts: Sequence[str], forward: FrozenPart) -> np.ndarray:
         """float32, shape (n, n_classes), in parts that bound the memory."""

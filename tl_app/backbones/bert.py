@@ -163,8 +163,13 @@ class TransformerBlock(keras.layers.Layer):
         if training and self._settings["dropout"]:
             # Drawn here: what is computed again on the way back must drop the same.
             seeds = [self.seed_generator.next() for _ in range(3)]
-        run = keras.remat(self._forward) if training and self.recompute else self._forward
-        return run(x, *seeds)
+
+        def run(given: Any) -> Any:
+            return self._forward(given, *seeds)
+
+        # The seeds are no arguments of it: gradients are asked of all arguments, and whole numbers
+        # have none.
+        return keras.remat(run)(x) if training and self.recompute else run(x)
 
     def _forward(self, x: Any, *seeds: Any) -> Any:
         in_attention, behind_attention, behind_inner = seeds or (None, None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,6 +50,9 @@ def slices_by_name(names: Sequence[str], is_right: np.ndarray) -> list[Slice]:
 def slices_by_size(sizes: np.ndarray, is_right: np.ndarray, unit: str) -> list[Slice]:
     """Parts of about equal numbers of examples, from the smallest to the largest.
 
+    Examples of one size stay together, and no part has fewer than `LEAST_EXAMPLES`: where many are
+    of one size there are fewer parts.
+
     Args:
         sizes: int64, shape (n_examples,).
         is_right: bool, shape (n_examples,).
@@ -57,16 +61,30 @@ def slices_by_size(sizes: np.ndarray, is_right: np.ndarray, unit: str) -> list[S
     n_slices = min(MOST_SLICES, len(sizes) // LEAST_EXAMPLES)
     if n_slices < 2:
         return []
-    cuts = np.unique(np.quantile(sizes, np.linspace(0, 1, n_slices + 1)[1:-1], method="lower"))
-    place = np.searchsorted(cuts, sizes, side="left")
+    ordered = np.sort(sizes)
     members = []
-    for number in range(len(cuts) + 1):
-        mine = place == number
-        if mine.any():
-            low, high = int(sizes[mine].min()), int(sizes[mine].max())
-            span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-            members.append((f"{span} {unit}", mine))
+    for start, stop in pairwise(_bounds(ordered, n_slices)):
+        low, high = int(ordered[start]), int(ordered[stop - 1])
+        span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        members.append((f"{span} {unit}", (sizes >= low) & (sizes <= high)))
     return _measured(members, is_right)
+
+
+def _bounds(ordered: np.ndarray, n_slices: int) -> list[int]:
+    """Where the parts of sorted sizes begin, and the end of the last.
+
+    Bounds are the changes of size nearest to where equal parts would meet, those left out that
+    would leave too few examples before or behind them.
+    """
+    n_examples, bounds = len(ordered), [0]
+    changes = np.flatnonzero(np.diff(ordered)) + 1
+    changes = changes[(changes >= LEAST_EXAMPLES) & (changes <= n_examples - LEAST_EXAMPLES)]
+    if len(changes):
+        for wanted in np.linspace(0, n_examples, n_slices + 1)[1:-1]:
+            nearest = int(changes[np.abs(changes - wanted).argmin()])
+            if nearest - bounds[-1] >= LEAST_EXAMPLES:
+                bounds.append(nearest)
+    return [*bounds, n_examples]
 
 
 def _measured(members: Sequence[tuple[str, np.ndarray]], is_right: np.ndarray) -> list[Slice]:

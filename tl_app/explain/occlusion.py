@@ -7,8 +7,12 @@ through representation erasure", for words): the model is asked again without ea
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,11 +25,14 @@ LEAST_EFFECT = 0.02
 
 MOST_TELLING = 6
 
-# A word, or one sign of a script that is written without spaces.
-_WORD = re.compile(
-    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff]|\w+(?:['\u2019]\w+)*"
-    r"|[^\w\s]+"
+WITHOUT_SPACES = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
+    r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
+"""Scripts without spaces between words, as the inside of a class of `re`: each sign is a part."""
+
+JOINED = (0x200C, 0x200D, 0x0E33, 0x0EB3)
+"""What is no mark in Unicode and still belongs to the sign before: joiners, AM in Thai and Lao."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +80,34 @@ def telling_words(
 
 
 def parts_of(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text begin and end; of a long one, runs of words."""
-    words = [match.span() for match in _WORD.finditer(text)]
+    """Where the words of a text begin and end; of a long one, runs of words.
+
+    What is combined with a character stays with it; what is combined with a space is in no part.
+    """
+    words = [match.span() for match in _word().finditer(text)]
     together = -(-len(words) // MOST_PARTS)
     if together < 2:
         return words
     runs = [words[i : i + together] for i in range(0, len(words), together)]
     return [(run[0][0], run[-1][1]) for run in runs]
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """A sign of a script without spaces, a word, or a run of other signs."""
+    marks = f"[{_combining()}]*"
+    sign = f"[{WITHOUT_SPACES}]{marks}"
+    letters = rf"(?:[^\W{WITHOUT_SPACES}]{marks})+"
+    word = rf"{letters}(?:['\u2019]{marks}{letters})*"
+    return re.compile(rf"(?![{_combining()}])(?:{sign}|{word}|[^\w\s]+)")
+
+
+@cache
+def _combining() -> str:
+    """Marks (accents, vowel signs, ...), joiners and the like, as the inside of a class of `re`."""
+    codes = [c for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c))[0] == "M"]
+    codes = sorted([*codes, *JOINED])
+    # As ranges: beyond U+FFFF `re` tries single code points one after the other.
+    runs = groupby(enumerate(codes), lambda pair: pair[1] - pair[0])
+    spans = [[code for _, code in run] for _, run in runs]
+    return "".join(f"{chr(span[0])}-{chr(span[-1])}" for span in spans)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from tl_app.backbones.vocabulary import Pieces, PresetVocabulary, Vocabulary
@@ -23,6 +25,9 @@ class Tokenizer(Protocol):
 
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Strings (n,) in UTF-8 to int32 token numbers (n, None), none of them 0."""
+
+    def n_read(self, texts: tf.Tensor) -> tf.Tensor:
+        """How many code points of each text its tokens tell of, int64, shape (n,)."""
 
 
 def build_tokenizer(vocabulary: Vocabulary, max_tokens: int) -> Tokenizer:
@@ -63,6 +68,27 @@ class PresetTokenizer(tf.Module):
         ends = tf.ones([tf.shape(texts)[0], 1], tf.int32)
         tokens = tf.concat([ends * self._start, tokens, ends * self._end], axis=1)
         return tf.ragged.map_flat_values(self._changing_places, tokens)
+
+    def n_read(self, texts: tf.Tensor) -> tf.Tensor:
+        """How many code points of each text its tokens tell of, int64, shape (n_texts,).
+
+        The pieces do not say where they come from: found by halving, as the shortest beginning
+        that fills a row.
+        """
+        given = [text.decode("utf-8", "replace") for text in texts.numpy()]
+        lengths = np.array([len(text) for text in given], np.int64)
+        low = np.where(self._is_full(given), 0, lengths)
+        high = lengths.copy()
+        while (low < high).any():
+            middle = (low + high) // 2
+            is_full = self._is_full([t[:n] for t, n in zip(given, middle.tolist(), strict=True)])
+            low = np.where(is_full | (low == high), low, middle + 1)
+            high = np.where(is_full & (low < high), middle, high)
+        return tf.constant(high)
+
+    def _is_full(self, texts: Sequence[str]) -> np.ndarray:
+        """bool, shape (n_texts,): whether a row is as long as it can be."""
+        return self(tf.constant(list(texts))).row_lengths().numpy() >= self.max_tokens
 
     def _changing_places(self, tokens: tf.Tensor) -> tf.Tensor:
         """The house fills up with token 0, whatever number the preset gave to what fills up."""

@@ -183,19 +183,36 @@ class WordPiece(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """int32 token numbers, shape (n_texts, None); UTF-8 in, every row at least two long."""
-        words, row_of_word, n_texts = self._split(texts)
-        unique, place = tf.unique(words)
-        pieces = tf.gather(self._cut(unique), place)  # (n_words, None)
+        words, row_of_word, _, lengths = self._split(texts)
+        n_texts = tf.size(lengths, tf.int64)
+        pieces = self._cut_all(words)
         rows = tf.repeat(row_of_word, pieces.row_lengths())
         tokens = tf.RaggedTensor.from_value_rowids(pieces.flat_values, rows, nrows=n_texts)
         tokens = tokens[:, : self.max_tokens - 2]
         ends = tf.ones([n_texts, 1], tf.int32)
         return tf.concat([ends * self._start, tokens, ends * self._end], axis=1)
 
-    def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Words of all texts, the text of each, and how many texts there are."""
+    def n_read(self, texts: tf.Tensor) -> tf.Tensor:
+        """How many code points of each text its tokens tell of, int64, shape (n_texts,).
+
+        All of them, but where a text is longer than `max_tokens`: then those before the first word
+        of which no piece is kept. Cut there, a text has the same tokens.
+        """
+        words, text_of, starts, lengths = self._split(texts)
+        n_texts = tf.size(lengths)
+        n_before = tf.cumsum(self._cut_all(words).row_lengths(), exclusive=True)
+        n_before -= tf.gather(tf.math.unsorted_segment_min(n_before, text_of, n_texts), text_of)
+        is_unread = n_before >= self.max_tokens - 2
+        # The largest number there is where a text has no such word.
+        ends = tf.math.unsorted_segment_min(starts[is_unread], text_of[is_unread], n_texts)
+        return tf.minimum(ends, lengths)
+
+    def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Words of all texts, the text of each and the code point in it that each begins at; and of
+        each text how many code points it has."""
         decoded = tf.strings.unicode_decode(texts, "UTF-8", replacement_char=REPLACEMENT)
         given, text_of = decoded.flat_values, decoded.value_rowids()
+        place = tf.range(tf.size(given, tf.int64)) - tf.gather(decoded.row_starts(), text_of)
         row = self._look_up(self._page_of, self._rows, given)
         stays = row < 0
         row = tf.maximum(row, 0)
@@ -206,7 +223,7 @@ class WordPiece(tf.Module):
         k = tf.range(tf.reduce_sum(n)) - tf.repeat(before, n)
         replaced = tf.gather(self._replacements, tf.repeat(tf.where(stays, 0, first), n) + k)
         codes = tf.where(tf.repeat(stays, n), tf.repeat(given, n), replaced)
-        text_of = tf.repeat(text_of, n)
+        text_of, place = tf.repeat(text_of, n), tf.repeat(place, n)
 
         kind = self._look_up(self._kind_page_of, self._kinds, codes)
         is_part = kind == ORDINARY
@@ -217,7 +234,13 @@ class WordPiece(tf.Module):
         words = tf.RaggedTensor.from_value_rowids(
             codes[stands], number[stands], nrows=tf.reduce_sum(tf.cast(begins, tf.int64))
         )
-        return tf.strings.unicode_encode(words, "UTF-8"), text_of[begins], decoded.nrows()
+        encoded = tf.strings.unicode_encode(words, "UTF-8")
+        return encoded, text_of[begins], place[begins], decoded.row_lengths()
+
+    def _cut_all(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """`_cut`, which is asked about each different word once."""
+        unique, place = tf.unique(words)
+        return tf.gather(self._cut(unique), place)
 
     def _cut(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Numbers of the longest pieces of each word, from left to right, int32 (n_words, None)."""
