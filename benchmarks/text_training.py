@@ -93,12 +93,13 @@ def train(way: str, arguments: argparse.Namespace) -> None:
 
     from tl_app.app.beginning import load_for
     from tl_app.backbones.loading import load_encoder
+    from tl_app.backbones.policy import dtype_policy
     from tl_app.config import Config, Phase
     from tl_app.features.store import FeatureStore
     from tl_app.features.texts import TokenizedTexts
     from tl_app.inputs.tokenizer import build_tokenizer
     from tl_app.run import RunFolder
-    from tl_app.training.classifier import Classifier, dtype_policy
+    from tl_app.training.classifier import Classifier
     from tl_app.training.hardware import choose_hardware
     from tl_app.training.phase_inputs import TrainingData
     from tl_app.training.phases import PhaseTrainer

@@ -264,13 +264,23 @@ def export_model(
     run: PathLike,
     destination: PathLike,
     *,
+    backbone: str | None = None,
     output: PathLike = ".",
     reporter: Reporter | None = None,
 ) -> ExportResult:
-    """Write a versioned SavedModel that reproduces what the run recorded, or fail."""
+    """Write a versioned SavedModel that reproduces what the run recorded, or fail.
+
+    Args:
+        run: folder or name; or a file of its `adapters/`, which is put on its base.
+        destination: gets the version folder.
+        backbone: of an adapter whose base is no named one: where it is.
+        output: where runs are looked for by name.
+        reporter: gets messages and progress.
+    """
     return _verb("export")(
         os.fspath(run),
         Path(destination),
+        backbone=backbone,
         output=Path(output),
         reporter=reporter or SilentReporter(),
     )

@@ -382,6 +382,11 @@ class Config(Settings):
     head_hidden_units: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (), description="Hidden Dense layers of the head; none is a linear head."
     )
+    audit: bool = Field(
+        True,
+        description="Look for copies, leaks, likely wrong labels, shortcuts and poor pictures "
+        "before training; tl-app audit does so by itself.",
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         ("tensorboard",), description="Where the learning curves go as well."
     )

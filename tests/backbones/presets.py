@@ -38,8 +38,8 @@ def build_preset(kind: str, folder: Path) -> Path:
     return folder
 
 
-def _bert(lowercase: bool = True) -> tuple[str, Any]:
-    return "Bert", keras_hub.models.BertTokenizer(list(PIECES), lowercase=lowercase)
+def _bert(lowercase: bool = True, pieces: tuple[str, ...] = PIECES) -> tuple[str, Any]:
+    return "Bert", keras_hub.models.BertTokenizer(list(pieces), lowercase=lowercase)
 
 
 def _distil_bert() -> tuple[str, Any]:
@@ -76,6 +76,7 @@ MAKERS: dict[str, Callable[[], tuple[str, Any]]] = {
     "bert": _bert,
     "bert_cased": lambda: _bert(lowercase=False),
     "distil_bert": _distil_bert,
+    "bert_padded_with_3": lambda: _bert(pieces=(*PIECES[1:4], PIECES[0], *PIECES[4:])),
     "roberta": _roberta,
     "xlm_roberta": _xlm_roberta,
 }

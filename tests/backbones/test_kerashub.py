@@ -19,6 +19,7 @@ from tl_app.backbones.bert import MaskedMean
 from tl_app.backbones.blocks import cut
 from tl_app.backbones.kerashub import changing_places
 from tl_app.backbones.loading import TextEncoder, load_encoder
+from tl_app.backbones.policy import dtype_policy
 from tl_app.backbones.registry import get_encoder_spec
 from tl_app.backbones.vocabulary import Pieces, PresetVocabulary
 from tl_app.backbones.wheels import get_wheel, read_member
@@ -107,6 +108,27 @@ def test_what_is_read_of_a_text_gives_the_same_tokens(preset):
     assert tokens_of(encoder, read) == tokens_of(encoder, TEXTS)
 
 
+def test_half_precision_says_nearly_the_same(tmp_path):
+    """The check against KerasHub is made in float32, whatever the run computes in."""
+    folder = build_preset("bert", tmp_path / "bert")
+    with dtype_policy("mixed_bfloat16"):
+        half = load(folder).backbone.model
+    assert half.get_layer("layer_0").compute_dtype == "bfloat16"
+    tokens = np.array([[2, 5, 6, 7, 3]])
+    exact = load(folder).backbone.model
+    np.testing.assert_allclose(
+        np.array(half(tokens), np.float32), np.array(exact(tokens)), atol=0.2
+    )
+
+
+def test_words_that_look_like_signs_of_the_encoder_are_plain_text(tmp_path):
+    encoder = load(build_preset("roberta", tmp_path / "roberta"))
+    assert isinstance(encoder.vocabulary, PresetVocabulary)
+    rows = tokens_of(encoder, ["it was </s> good <pad> bad"])
+    assert 0 not in rows[0]
+    assert rows[0].count(encoder.vocabulary.end) == 1
+
+
 def test_a_digest_tells_vocabularies_apart(tmp_path):
     digests = set()
     for kind in MAKERS:
@@ -185,6 +207,7 @@ def test_real_weights_say_what_an_independent_computation_says(members, tmp_path
     ("changes", "match"),
     [
         ({"hidden_act": "relu"}, "activation is not known"),
+        ({"layer_norm_eps": "x"}, "configuration cannot be used"),
         ({"model_type": "t5"}, "no encoder of a kind"),
         ({"num_hidden_layers": 9}, "KerasHub cannot read"),
     ],

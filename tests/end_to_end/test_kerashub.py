@@ -73,7 +73,12 @@ def test_the_export_says_what_it_needs_and_serves_without_kerashub(run):
 def test_the_adapter_alone_is_put_on_its_base(run, tmp_path, capfd):
     adapter = run.adapter_file("fine_tune")
     assert adapter.stat().st_size < 50_000
-    assert main(["export", str(adapter), str(tmp_path / "served")]) == 0
+    # The file names no folder of the machine that it was made on.
+    assert str(run.path.parent.parent).encode() not in adapter.read_bytes()
+    assert main(["export", str(adapter), str(tmp_path / "served")]) == 2
+    assert "Which base" in capfd.readouterr().err
+    base = run.read_config().backbone
+    assert main(["export", str(adapter), str(tmp_path / "served"), "--backbone", base]) == 0
     capfd.readouterr()
     texts = ["It was superb.", "What a dreadful thing"]
     np.testing.assert_allclose(ask(tmp_path / "served", texts), ask(run.path, texts), atol=1e-5)
@@ -86,7 +91,8 @@ def test_an_adapter_whose_base_has_changed_is_refused(run, tmp_path, capfd):
     changed.variables[0].assign(changed.variables[0] + 1.0)
     changed.save_weights(str(weights), overwrite=True)
     try:
-        assert main(["export", str(run.adapter_file("fine_tune")), str(tmp_path / "served")]) == 1
+        command = ["export", str(run.adapter_file("fine_tune")), str(tmp_path / "served")]
+        assert main([*command, "--backbone", run.read_config().backbone]) == 1
         assert "does not belong to this base" in capfd.readouterr().err
         assert not (tmp_path / "served").exists()
     finally:

@@ -9,13 +9,14 @@ import keras
 import numpy as np
 
 from tl_app.backbones.blocks import Backbone, find_blocks, set_trainable
+from tl_app.backbones.policy import dtype_policy
 from tl_app.backbones.registry import get_spec
 from tl_app.config import Augmentation, Config, Phase
 from tl_app.features.pictures import PICTURE_BYTES, PICTURE_SCALE, to_pixels
 from tl_app.features.store import FeatureStore
 from tl_app.progress import SilentReporter
 from tl_app.run import RunFolder
-from tl_app.training.classifier import Classifier, dtype_policy
+from tl_app.training.classifier import Classifier
 from tl_app.training.hardware import Hardware
 from tl_app.training.phase_inputs import TrainingData
 from tl_app.training.phases import PhaseTrainer

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from tl_app.app.materials import load_material
+from tl_app.backbones.registry import text_specs
 from tl_app.config import Config, Phase
+from tl_app.errors import ConfigError
 from tl_app.export.parity import TextEvidence
 from tl_app.export.publish import ExportResult, export_model
 from tl_app.features.extract import FrozenPart
@@ -33,12 +36,16 @@ def is_adapter_file(path: Path) -> bool:
     return path.suffix == SUFFIX and path.is_file()
 
 
-def export_adapter(path: Path, destination: Path, *, reporter: Reporter) -> ExportResult:
+def export_adapter(
+    path: Path, destination: Path, *, backbone: str | None = None, reporter: Reporter
+) -> ExportResult:
     """Put updates on their base, and publish the classifier below `destination`.
 
     Args:
         path: `adapters/<phase>.safetensors` of a run on texts.
         destination: holds the versions; made if it is not there.
+        backbone: the base; None takes what the file names, if that is in the registry: a file may
+            not say what is fetched from elsewhere.
         reporter: is told where the base came from.
 
     Raises:
@@ -48,9 +55,16 @@ def export_adapter(path: Path, destination: Path, *, reporter: Reporter) -> Expo
         StorageError: the destination cannot be written.
     """
     about = read_adapter(path).about
+    known = {spec.name for spec in text_specs()}
+    if backbone is None and about.backbone not in known:
+        raise ConfigError(
+            "Which base do these updates belong to?",
+            received=f"{path}: {about.backbone}",
+            allowed=f"--backbone with the folder or name of this base, or {', '.join(known)}",
+            next_step=f"tl-app export {shlex.quote(str(path))} DEST --backbone kerashub:FOLDER",
+        )
     config = Config(
-        backbone=about.backbone,
-        preprocessor=about.preprocessor,
+        backbone=backbone or about.backbone,
         head_hidden_units=about.head_hidden_units,
         precision="float32",
         phases=(Phase(name="head", views=0),),

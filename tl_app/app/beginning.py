@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tl_app import environment
 from tl_app.backbones.blocks import Backbone
+from tl_app.backbones.policy import dtype_policy
 from tl_app.config import Config
 from tl_app.data.listing import counted
 from tl_app.data.side_checks import classes_missing, describe_leaks, leaks
@@ -25,7 +26,6 @@ from tl_app.records import (
 )
 from tl_app.run import RUN_FORMAT, RunFolder
 from tl_app.storage import write_json
-from tl_app.training.classifier import dtype_policy
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware
 

@@ -20,6 +20,7 @@ from tl_app.app.auditing import audit_run
 from tl_app.app.materials import Material
 from tl_app.app.reporting import write_report
 from tl_app.app.stages import StageClock
+from tl_app.backbones.policy import dtype_policy
 from tl_app.config import Config
 from tl_app.data.listing import counted
 from tl_app.data.wording import WORDINGS, Wording
@@ -44,7 +45,7 @@ from tl_app.records import (
 from tl_app.report.result_sections import worst_rows
 from tl_app.run import RunFolder
 from tl_app.storage import build_file, write_json
-from tl_app.training.classifier import Classifier, dtype_policy, load_model
+from tl_app.training.classifier import Classifier, load_model
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware
 from tl_app.training.phase_inputs import TrainingData
@@ -80,7 +81,7 @@ def train_phases(
     try:
         with clock.stage("features"):
             trainer.prepare()
-        if not folder.audit_file.exists():
+        if config.audit and not folder.audit_file.exists():
             with clock.stage("audit"):
                 kept = trainer.kept_features()
                 audit_run(folder, dataset, split, kept, store=store, reporter=reporter)

@@ -18,6 +18,7 @@ from tl_app.app.text_material import text_evidence
 from tl_app.data.listing import counted
 from tl_app.data.source import Source
 from tl_app.data.wording import WORDINGS
+from tl_app.errors import ConfigError
 from tl_app.evaluation.scoring import evaluate as score
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.parity import Evidence
@@ -138,12 +139,20 @@ def report(run: str, *, output: Path, reporter: Reporter) -> Path:
     return write_report(folder)
 
 
-def export(run: str, destination: Path, *, output: Path, reporter: Reporter) -> ExportResult:
+def export(
+    run: str,
+    destination: Path,
+    *,
+    backbone: str | None = None,
+    output: Path,
+    reporter: Reporter,
+) -> ExportResult:
     """Publish a SavedModel as the next version below `destination`.
 
     Args:
         run: whose SavedModel is copied; or the file of an adapter, which is put on its base.
         destination: holds the versions; made if it is not there.
+        backbone: of an adapter, where its base is.
         output: where runs are looked for by name.
         reporter: shows progress.
 
@@ -153,7 +162,14 @@ def export(run: str, destination: Path, *, output: Path, reporter: Reporter) -> 
         StorageError: the destination cannot be written.
     """
     if is_adapter_file(Path(run)):
-        return export_adapter(Path(run), destination, reporter=reporter)
+        return export_adapter(Path(run), destination, backbone=backbone, reporter=reporter)
+    if backbone is not None:
+        raise ConfigError(
+            "A run knows its backbone.",
+            received=f"--backbone {backbone} with {run}",
+            allowed="--backbone with a file of RUN/adapters/",
+            next_step="leave it out",
+        )
     folder = RunFolder.open(run, output)
     trained = finished_run(folder)
     dataset, split = folder.read_dataset(), folder.read_split()

@@ -17,6 +17,10 @@ from tl_app.records import Dataset, Side, Split
 MIN_GROUPS = 2 * N_FOLDS
 """Of a class: with fewer, a head that is trained without a fifth of them knows too little."""
 
+MOST_WORK = 2e8
+"""Numbers that a head of this set multiplies in a step (examples x features x classes): five such
+heads, and the choice of their penalty, would take many minutes with more."""
+
 KEPT_FIRST: tuple[Side | None, ...] = ("test", "validation", "train", None)
 """Of copies, the one on the side that is named first stays: test parts are dear."""
 
@@ -46,6 +50,7 @@ class AuditInputs:
     features: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    is_own_split: bool = False
 
     @property
     def wording(self) -> Wording:
@@ -105,11 +110,17 @@ def gather(
         features=features,
         probabilities=probabilities,
         missing=why,
+        is_own_split=split is not None and not dataset.given_sides,
     )
 
 
 def _held_out(dataset: Dataset[Any], features: np.ndarray, groups: np.ndarray) -> np.ndarray:
     labels = dataset.labels
+    if features.size * len(dataset.class_names) > MOST_WORK:
+        raise CheckNotRun(
+            f"{len(features):,} examples of {len(dataset.class_names):,} classes would take too "
+            "long"
+        )
     few = [
         name
         for label, name in enumerate(dataset.class_names)

@@ -24,17 +24,24 @@ def leakage(inputs: AuditInputs) -> list[Finding]:
     ]
     findings = []
     if copies:
+        # A split that was made here keeps exact copies and given groups together, and no more.
+        advice = (
+            "Training anew would change nothing: write these into the column 'group' of a table, "
+            "and train on that."
+            if inputs.is_own_split
+            else "Take the copies out of the training part, or let tl-app train split anew: a test "
+            "of what was trained on promises too much."
+        )
         tested = sum(any(inputs.sides[i] == "test" for i in members) for members in copies)
         noun = inputs.wording.noun
         findings.append(
             Finding(
                 kind="leakage",
-                severity="fail" if tested else "warn",
+                severity="fail" if tested and not inputs.is_own_split else "warn",
                 title=f"{counted(len(copies), noun)} or near copies of "
                 f"{'it' if len(copies) == 1 else 'them'} lie on more than one side; "
                 f"{counted(tested, 'of them is', 'of them are')} on the test side.",
-                advice="Take the copies out of the training part, or let tl-app train split anew: "
-                "a test of what was trained on promises too much.",
+                advice=advice,
                 evidence=tuple(_case(inputs, members) for members in copies),
                 fixes=_fixes(inputs, copies),
             )
@@ -78,7 +85,11 @@ def _fixes(inputs: AuditInputs, groups: list[list[int]]) -> tuple[Fix, ...]:
         first, *others = inputs.kept_first(members)
         kept_side = inputs.sides[first]
         fixes += [
-            Fix(inputs.path(i), f"a copy of {inputs.path(first)} ({kept_side})", "quarantine")
+            Fix(
+                inputs.path(i),
+                f"a copy of {inputs.path(first)} ({kept_side})",
+                "review" if inputs.is_own_split else "quarantine",
+            )
             for i in others
             if KEPT_FIRST.index(inputs.sides[i]) > KEPT_FIRST.index(kept_side)
         ]

@@ -16,14 +16,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+import pydantic
 import safetensors
 
 from tl_app.backbones.bert import BertShape, build_bert, load_bert_weights
 from tl_app.backbones.hub_files import folder_sha256
+from tl_app.backbones.policy import dtype_policy
 from tl_app.backbones.registry import TextEncoderSpec, preset_handle
 from tl_app.backbones.vocabulary import Pieces, PresetVocabulary, Vocabulary
 from tl_app.errors import WeightsError
@@ -39,6 +41,19 @@ ACTIVATIONS = {
     "gelu_pytorch_tanh": True,
 }
 """Hugging Face's words -> whether it is GELU's approximation by tanh."""
+
+
+class HuggingFaceFacts(pydantic.BaseModel):
+    """What the files of a Hugging Face repository say, as far as it matters here."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    hidden_act: str | None = None
+    activation: str | None = None
+    layer_norm_eps: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
+    strip_accents: bool | None = None
+    max_seq_length: Annotated[int, pydantic.Field(ge=3)] | None = None
+
 
 MAX_TOKENS = 512
 """Of a text, however many positions the encoder knows."""
@@ -85,7 +100,7 @@ def load_preset(spec: TextEncoderSpec) -> Preset:
         raise _unknown_kind(handle, type(theirs).__name__)
     facts = _hugging_face_facts(handle, folder)
     model = _translate(theirs, int(tokenizer.pad_token_id), facts, handle)
-    longest = min(theirs.max_sequence_length, facts.get("max_seq_length") or MAX_TOKENS, MAX_TOKENS)
+    longest = min(theirs.max_sequence_length, facts.max_seq_length or MAX_TOKENS, MAX_TOKENS)
     return Preset(
         model,
         _vocabulary(tokenizer, facts, handle),
@@ -138,14 +153,15 @@ def _require_known(folder: Path) -> None:
         if name != "config.json" and not file.exists():
             continue
         content = _read_json(file)
-        if "model_type" in content:
-            if content["model_type"] not in MODEL_TYPES:
-                raise _unknown_kind(str(folder), str(content["model_type"]))
+        # As KerasHub decides what it is: its own presets have a registered name.
+        if name == "config.json" and "registered_name" not in content:
+            if content.get("model_type") not in MODEL_TYPES:
+                raise _unknown_kind(str(folder), str(content.get("model_type")))
             return
         if name == "config.json" and content.get("class_name") not in KINDS:
             raise _unknown_kind(str(folder), str(content.get("class_name")))
         for module, class_name in _named_classes(content):
-            if not module.startswith(("keras_hub.", "keras.")) and module != "keras":
+            if module != "keras" and not module.startswith(("keras.", "keras_hub.", "keras_nlp.")):
                 raise WeightsError(
                     "The preset names code from elsewhere.",
                     received=f"{file}: {module}.{class_name}",
@@ -167,7 +183,7 @@ def _named_classes(value: Any) -> Iterator[tuple[str, str]]:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"The preset cannot be read: {error}.",
             received=str(file),
@@ -209,25 +225,47 @@ def _unknown_kind(handle: str, kind: str) -> WeightsError:
     )
 
 
-def _hugging_face_facts(handle: str, folder: Path | None) -> dict[str, Any]:
-    """What the files of a Hugging Face repository say; nothing for KerasHub's own."""
-    if handle.startswith("hf://"):
-        download = importlib.import_module("huggingface_hub").hf_hub_download
-        folder = Path(download(handle.removeprefix("hf://"), "config.json")).parent
-    if folder is None:
-        return {}
-    facts: dict[str, Any] = {}
+def _hugging_face_facts(handle: str, folder: Path | None) -> HuggingFaceFacts:
+    """Of the files of a Hugging Face repository; nothing for KerasHub's own.
+
+    Raises:
+        WeightsError: they say what cannot be.
+    """
+    values: dict[str, Any] = {}
     for name in ("config.json", "tokenizer_config.json", "sentence_bert_config.json"):
-        if (folder / name).exists():
-            facts |= _read_json(folder / name)
-    return facts if "model_type" in facts else {}
+        file = None if folder is None else folder / name
+        if handle.startswith("hf://"):
+            file = _fetched(handle.removeprefix("hf://"), name)
+        if file is not None and file.exists():
+            values |= _read_json(file)
+    if "model_type" not in values or "registered_name" in values:
+        return HuggingFaceFacts()
+    try:
+        return HuggingFaceFacts.model_validate(values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise WeightsError(
+            "The preset's configuration cannot be used.",
+            received=f"kerashub:{handle}: {first['loc'][0]}: {first['msg']}",
+        ) from error
+
+
+def _fetched(repository: str, name: str) -> Path | None:
+    """A small file of a repository, out of the cache where it is there; None where it is not."""
+    hub = importlib.import_module("huggingface_hub")
+    try:
+        return Path(hub.hf_hub_download(repository, name))
+    except hub.errors.EntryNotFoundError:
+        return None
 
 
 # --- weights -------------------------------------------------------------------------------
 
 
-def _translate(theirs: Any, pad: int, facts: Mapping[str, Any], handle: str) -> keras.Model:
+def _translate(theirs: Any, pad: int, facts: HuggingFaceFacts, handle: str) -> keras.Model:
     """The house's network with KerasHub's weights, after it was seen to say the same."""
+    if theirs.num_layers < 1:
+        raise _unknown_kind(handle, "a network without layers")
     as_is = BertShape(
         n_layers=theirs.num_layers,
         width=theirs.hidden_dim,
@@ -242,8 +280,9 @@ def _translate(theirs: Any, pad: int, facts: Mapping[str, Any], handle: str) -> 
         ),
     )
     tensors = as_checkpoint(theirs, pad)
-    model = _filled(as_is, tensors, handle)
-    difference = _difference(model, theirs, pad)
+    # Both in float32, whatever the run computes in.
+    with dtype_policy("float32"):
+        difference = _difference(_filled(as_is, tensors, handle), theirs, pad)
     if not difference <= TOLERANCE:
         raise WeightsError(
             "The preset's network says something else here than in KerasHub.",
@@ -251,7 +290,7 @@ def _translate(theirs: Any, pad: int, facts: Mapping[str, Any], handle: str) -> 
             allowed=f"{TOLERANCE:g}",
         )
     mended = as_is
-    word = facts.get("hidden_act", facts.get("activation"))
+    word = facts.hidden_act or facts.activation
     if word is not None:
         if word not in ACTIVATIONS:
             raise WeightsError(
@@ -260,9 +299,9 @@ def _translate(theirs: Any, pad: int, facts: Mapping[str, Any], handle: str) -> 
                 allowed=", ".join(ACTIVATIONS),
             )
         mended = replace(mended, approximate_gelu=ACTIVATIONS[word])
-    if "layer_norm_eps" in facts:
-        mended = replace(mended, epsilon=float(facts["layer_norm_eps"]))
-    return model if mended == as_is else _filled(mended, tensors, handle)
+    if facts.layer_norm_eps is not None:
+        mended = replace(mended, epsilon=facts.layer_norm_eps)
+    return _filled(mended, tensors, handle)
 
 
 def _filled(shape: BertShape, tensors: Mapping[str, np.ndarray], handle: str) -> keras.Model:
@@ -382,22 +421,20 @@ def _weights_sha256(model: keras.Model) -> str:
 # --- vocabulary ----------------------------------------------------------------------------
 
 
-def _vocabulary(tokenizer: Any, facts: Mapping[str, Any], handle: str) -> Vocabulary:
+def _vocabulary(tokenizer: Any, facts: HuggingFaceFacts, handle: str) -> Vocabulary:
     """
     Raises:
         WeightsError: it is no tokenizer of these encoders.
     """
     if hasattr(tokenizer, "lowercase"):  # WordPiece, which the house does itself
-        lowercase = bool(tokenizer.lowercase)
-        strip = facts.get("strip_accents")
-        # BERT's own rule, where nothing else is said: with the case go the accents.
-        return Pieces(
-            tuple(tokenizer.get_vocabulary()),
-            lowercase=lowercase,
-            strip_accents=lowercase if strip is None else bool(strip),
-        )
+        return _pieces(tokenizer, facts, handle)
     if getattr(tokenizer, "merges", None) is not None:
-        content = json.dumps([tokenizer.vocabulary, tokenizer.merges]).encode()
+        # "</s>" in a text is plain text: nobody's mail can end a sentence early.
+        tokenizer.unsplittable_tokens = []
+        tokenizer.set_vocabulary_and_merges(dict(tokenizer.vocabulary), list(tokenizer.merges))
+        content = json.dumps(
+            [tokenizer.vocabulary, tokenizer.merges, tokenizer.add_prefix_space]
+        ).encode()
     elif getattr(tokenizer, "proto", None) is not None:
         content = tokenizer.proto
     else:
@@ -409,3 +446,21 @@ def _vocabulary(tokenizer: Any, facts: Mapping[str, Any], handle: str) -> Vocabu
         pad=int(tokenizer.pad_token_id),
         sha256=hashlib.sha256(content).hexdigest(),
     )
+
+
+def _pieces(tokenizer: Any, facts: HuggingFaceFacts, handle: str) -> Pieces:
+    pieces = list(tokenizer.get_vocabulary())
+    missing = [piece for piece in ("[UNK]", "[CLS]", "[SEP]", "[PAD]") if piece not in pieces]
+    if missing or len(set(pieces)) < len(pieces):
+        raise WeightsError(
+            "The preset's vocabulary cannot be used.",
+            received=f"kerashub:{handle}: "
+            + (f"without {', '.join(missing)}" if missing else "with a piece that is there twice"),
+            allowed="WordPiece as BERT has it",
+        )
+    pad = pieces.index("[PAD]")
+    pieces[0], pieces[pad] = pieces[pad], pieces[0]
+    lowercase = bool(tokenizer.lowercase)
+    # BERT's own rule, where nothing else is said: with the case go the accents.
+    strips = lowercase if facts.strip_accents is None else facts.strip_accents
+    return Pieces(tuple(pieces), lowercase=lowercase, strip_accents=strips)

@@ -263,6 +263,7 @@ def export(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
     done = _load_app("export", reporter)(
         arguments.run,
         Path(arguments.destination),
+        backbone=arguments.backbone,
         output=Path(arguments.output),
         reporter=reporter,
     )

@@ -293,6 +293,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "its base",
     )
     parser.add_argument("destination", metavar="DEST", help="the model goes to DEST/1/")
+    parser.add_argument("--backbone", metavar="NAME", help="the base of a file of RUN/adapters/")
     _add_output(parser)
 
 

@@ -45,6 +45,10 @@ def build_tokenizer(vocabulary: Vocabulary, max_tokens: int) -> Tokenizer:
     return PresetTokenizer(vocabulary, max_tokens)
 
 
+LONGEST_PIECE = 64
+"""Code points behind which the last piece of a cut text no longer depends on what follows."""
+
+
 class PresetTokenizer(tf.Module):
     """Byte pairs or SentencePiece, by KerasHub's operations.
 
@@ -72,10 +76,11 @@ class PresetTokenizer(tf.Module):
     def n_read(self, texts: tf.Tensor) -> tf.Tensor:
         """How many code points of each text its tokens tell of, int64, shape (n_texts,).
 
-        The pieces do not say where they come from: found by halving, as the shortest beginning
-        that fills a row.
+        The pieces do not say where they come from. The shortest beginning that fills a row is
+        found by halving; from there it is the first at which the tokens are those of the whole.
         """
         given = [text.decode("utf-8", "replace") for text in texts.numpy()]
+        whole = self(texts).to_list()
         lengths = np.array([len(text) for text in given], np.int64)
         low = np.where(self._is_full(given), 0, lengths)
         high = lengths.copy()
@@ -84,7 +89,18 @@ class PresetTokenizer(tf.Module):
             is_full = self._is_full([t[:n] for t, n in zip(given, middle.tolist(), strict=True)])
             low = np.where(is_full | (low == high), low, middle + 1)
             high = np.where(is_full & (low < high), middle, high)
-        return tf.constant(high)
+        return tf.constant(
+            [
+                self._first_same(text, tokens, start)
+                for text, tokens, start in zip(given, whole, high.tolist(), strict=True)
+            ],
+            tf.int64,
+        )
+
+    def _first_same(self, text: str, tokens: list[int], start: int) -> int:
+        ends = range(start, min(start + LONGEST_PIECE, len(text)))
+        found = self(tf.constant([text[:end] for end in ends], tf.string)).to_list()
+        return next((end for end, row in zip(ends, found, strict=True) if row == tokens), len(text))
 
     def _is_full(self, texts: Sequence[str]) -> np.ndarray:
         """bool, shape (n_texts,): whether a row is as long as it can be."""

@@ -131,6 +131,8 @@ def trained_note(
     phase = next((phase for phase in phases if phase.get("name") == kept[-1]), {})
     part = trained_part(phase)
     what = f"{part} were trained" if part else "only the head's parameters were trained"
+    if part and phase.get("lora_rank"):
+        what = f"{part} were trained by low-rank updates"
     return (
         f"the run trained {n_trained:,} of them; the kept weights are those of phase {kept[-1]}, "
         f"in which {what}"

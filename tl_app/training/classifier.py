@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,17 +27,6 @@ from tl_app.heads.linear import LinearHead
 
 BlockCount = NTopBlocks
 """Blocks that train, from the top: a number, or "all"."""
-
-
-@contextmanager
-def dtype_policy(name: str) -> Iterator[None]:
-    """Layers built inside have this policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 POOLS: dict[int, Callable[..., keras.layers.Layer]] = {

@@ -25,6 +25,7 @@ from tl_app.training.batches import steps_per_epoch
 from tl_app.training.classifier import Classifier
 from tl_app.training.engine_choice import LOAD_SECONDS
 from tl_app.training.hardware import Hardware
+from tl_app.training.lora import Adapter
 from tl_app.training.phase_inputs import PhaseInputs, TrainingData
 from tl_app.units import bytes_text, duration_text
 
@@ -264,9 +265,17 @@ def estimate_phases(
         shape, dtype = _step_input(data)
         if not streamed and below is not None:
             shape, dtype = tuple(below.output.shape[1:]), "float32"
+        if phase.recompute:  # to take a step without it may need more memory than there is
+            continue
+        above = (classifier.whole if streamed else classifier.above)(phase.unfreeze)
+        variables = classifier.trainable(phase.unfreeze, phase.layer_decay)[0]
+        if phase.lora_rank:
+            adapter = Adapter(classifier, phase, seed=0)
+            above = adapter.whole if streamed else adapter.above
+            variables = [*classifier.head.trainable_variables, *adapter.variables]
         descent = estimate_descent(
-            (classifier.whole if streamed else classifier.above)(phase.unfreeze),
-            classifier.trainable(phase.unfreeze, phase.layer_decay)[0],
+            above,
+            variables,
             (batch_size // n_devices, *shape),
             dtype,
             phase=phase,

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
@@ -23,6 +23,7 @@ import safetensors
 import safetensors.numpy
 
 from tl_app.backbones.blocks import Backbone, cut
+from tl_app.backbones.registry import PRESET_PREFIX
 from tl_app.config import Config, Phase
 from tl_app.errors import ConfigError, RunError
 from tl_app.storage import write_atomic
@@ -106,11 +107,12 @@ class Adapter:
         """
         strength = (self._phase.lora_alpha or self._phase.lora_rank) / self._phase.lora_rank
         before = [np.array(layer.kernel, np.float32) for layer in self._originals]
-        if self._rounded is None:
-            self._rounded = [rounded(kernel, self._phase) for kernel in before]
-        for layer, adapted, kernel in zip(
-            self._originals, self._adapted, self._rounded, strict=True
-        ):
+        kernels = before
+        if self._phase.base_weights != "float32":
+            if self._rounded is None:  # slow to ask for, and the same throughout the phase
+                self._rounded = [rounded(kernel, self._phase) for kernel in before]
+            kernels = self._rounded
+        for layer, adapted, kernel in zip(self._originals, self._adapted, kernels, strict=True):
             thin = np.array(adapted.lora_kernel_a, np.float32)
             wide = np.array(adapted.lora_kernel_b, np.float32)
             layer.kernel.assign(kernel + strength * (thin @ wide))
@@ -131,8 +133,7 @@ class Adapter:
         for i, weight in enumerate(self._classifier.head.get_weights()):
             tensors[f"head/{i}"] = weight
         about = About(
-            backbone=config.backbone,
-            preprocessor=config.preprocessor,
+            backbone=_portable(config.backbone),
             base_sha256=self.base_sha256,
             phase=self._phase,
             head_hidden_units=config.head_hidden_units,
@@ -147,7 +148,7 @@ class About(pydantic.BaseModel):
 
     Attributes:
         format: of the file.
-        backbone, preprocessor: as the configuration names them.
+        backbone: as the configuration names it; of a folder, its last name alone.
         base_sha256: of the network's weights that the updates are added to.
         phase: whose updates they are.
         head_hidden_units: of the head.
@@ -158,11 +159,10 @@ class About(pydantic.BaseModel):
 
     format: Literal["tl_app adapter 1"] = FORMAT
     backbone: str
-    preprocessor: str | None = None
     base_sha256: str
     phase: Phase
-    head_hidden_units: tuple[int, ...] = ()
-    class_names: tuple[str, ...]
+    head_hidden_units: tuple[Annotated[int, pydantic.Field(ge=1, le=100_000)], ...] = ()
+    class_names: Annotated[tuple[str, ...], pydantic.Field(min_length=2, max_length=100_000)]
 
     @pydantic.field_validator("phase")
     @classmethod
@@ -194,7 +194,7 @@ def read_adapter(path: Path) -> AdapterFile:
         with safetensors.safe_open(path, framework="numpy") as file:
             about = About.model_validate_json((file.metadata() or {}).get("tl_app", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, TypeError, safetensors.SafetensorError) as error:
         raise RunError(f"The adapter cannot be read: {error}.", received=str(path)) from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
@@ -244,14 +244,25 @@ def load_adapter(classifier: Classifier, path: Path) -> None:
     adapter.merge()
 
 
+def _portable(backbone: str) -> str:
+    """A name without the folders of this machine."""
+    if not backbone.startswith(PRESET_PREFIX):
+        return backbone
+    return PRESET_PREFIX + Path(backbone.removeprefix(PRESET_PREFIX)).name
+
+
 def require_updatable(backbone: Backbone, phase: Phase) -> None:
     """
     Raises:
-        ConfigError: the phase wants updates of blocks without Dense layers.
+        ConfigError: the phase wants updates of blocks without Dense layers, or of a backbone for
+            pictures.
     """
-    if phase.lora_rank and not _kernels(cut(backbone, phase.unfreeze)[1]):
+    if not phase.lora_rank:
+        return
+    is_fitting = backbone.spec.modality == "text" and not backbone.spec.is_hub
+    if not is_fitting or not _kernels(cut(backbone, phase.unfreeze)[1]):
         raise ConfigError(
-            f"{backbone.spec.name} has no Dense layers in these blocks that LoRA could update.",
+            f"LoRA has nothing to update in these blocks of {backbone.spec.name}.",
             received=f"phase '{phase.name}': lora_rank {phase.lora_rank}, unfreeze "
             f"{phase.unfreeze}",
             allowed="an encoder of texts that is no SavedModel, or lora_rank 0",

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from tl_app.backbones.blocks import Backbone
+from tl_app.backbones.policy import dtype_policy
 from tl_app.config import Config
 from tl_app.features.items import Items
 from tl_app.features.store import FeatureStore
 from tl_app.progress import Reporter
-from tl_app.training.classifier import Classifier, dtype_policy
+from tl_app.training.classifier import Classifier
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware
 from tl_app.training.phase_inputs import PhaseInputs, TrainingData
