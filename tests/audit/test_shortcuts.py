@@ -109,6 +109,21 @@ def test_a_mark_on_one_class_is_found_where_it_is(tmp_path: Path, mark, place: s
     assert finding.severity == "warn"
 
 
+def test_of_a_large_set_a_part_of_every_class_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(label: int, number: int) -> Image.Image:
+        picture = photo(number, kind=label)
+        if label == 1:
+            logo_mark(picture)
+        return picture
+
+    monkeypatch.setattr("tl_app.audit.patches.MOST_EXAMPLES", N)
+    inputs = inputs_of(write_photos(tmp_path, N, draw), tmp_path)
+    [finding] = patches(inputs)
+    assert "top left" in finding.title
+
+
 def test_what_fills_the_picture_is_no_mark(tmp_path: Path) -> None:
     findings = patches(inputs_of(write_photos(tmp_path, N, lit), tmp_path))
     assert findings == []

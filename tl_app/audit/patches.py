@@ -37,9 +37,9 @@ COVERED = 0.95
 def patches(inputs: AuditInputs) -> list[Finding]:
     """One finding for the places that tell a class from the rest by themselves."""
     measurements: Measurements = inputs.required("measurements")
-    rows, folds = drawn_folds(inputs)
+    rows, folds = drawn_folds(inputs, MOST_EXAMPLES)
     known = measurements.known[rows]
-    rows, folds = rows[known][:MOST_EXAMPLES], folds[known][:MOST_EXAMPLES]
+    rows, folds = rows[known], folds[known]
     names, labels = inputs.dataset.class_names, inputs.dataset.labels[rows]
     pixels = cut(measurements.thumbnails[rows])
     with threadpool_limits(1, "blas"):  # the matrices are too small to be shared out

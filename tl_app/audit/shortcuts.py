@@ -45,7 +45,7 @@ NUMBERS = {
 
 def shortcuts(inputs: AuditInputs) -> list[Finding]:
     """One finding for each fact that tells some class from the rest by itself."""
-    rows, folds = drawn_folds(inputs)
+    rows, folds = drawn_folds(inputs, MOST_EXAMPLES)
     labels = inputs.dataset.labels[rows]
     n_classes = len(inputs.dataset.class_names)
     figures = picture_figures(inputs)
@@ -70,8 +70,8 @@ def shortcuts(inputs: AuditInputs) -> list[Finding]:
     return findings
 
 
-def drawn_folds(inputs: AuditInputs) -> tuple[np.ndarray, np.ndarray]:
-    """int64, positions of some examples, ascending, and the fold of each; copies stay together.
+def drawn_folds(inputs: AuditInputs, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """int64, positions of at most so many examples, and the fold of each; copies stay together.
 
     Raises:
         CheckNotRun: there are too few.
@@ -80,8 +80,8 @@ def drawn_folds(inputs: AuditInputs) -> tuple[np.ndarray, np.ndarray]:
     if n < 4 * N_FOLDS:
         raise CheckNotRun(f"there are fewer than {4 * N_FOLDS} pictures")
     rows = np.arange(n)
-    if n > MOST_EXAMPLES:
-        rows = np.sort(np.random.default_rng(0).choice(n, MOST_EXAMPLES, replace=False))
+    if n > most:
+        rows = np.sort(np.random.default_rng(0).choice(n, most, replace=False))
     groups = inputs.duplicates.groups[rows]
     if len(np.unique(groups)) < N_FOLDS:
         raise CheckNotRun("the pictures are copies of each other")
