@@ -11,6 +11,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from tests.audit.makers import dataset_of, example_of, inputs_of, jpeg, photo, write_photos
+from tl_app.audit import checks
+from tl_app.audit import inputs as audit_inputs
 from tl_app.audit.checks import CHECKS, run_checks
 from tl_app.audit.inputs import AuditInputs, CheckNotRun, gather
 from tl_app.audit.labels import wrong_labels
@@ -196,6 +198,30 @@ def test_a_runs_own_split_is_looked_at() -> None:
     [finding] = leakage(gather(texts_of(examples), split=split))
     assert finding.severity == "warn"
     assert finding.evidence[0].paths == ("a:2", "a:0")
+    # To train anew would split the same way: nothing is to be taken away for it.
+    tested = Split(("train", "train", "test", "validation"), (0, 1, 2, 3), {}, 0)
+    [finding] = leakage(gather(texts_of(examples), split=tested))
+    assert finding.severity == "warn"
+    assert "column 'group'" in finding.advice
+    assert {fix.action for fix in finding.fixes} == {"review"}
+
+
+def test_a_check_that_fails_is_told_and_ends_nothing(monkeypatch) -> None:
+    def fails(inputs):
+        raise ZeroDivisionError("no contrast")
+
+    monkeypatch.setattr(checks, "CHECKS", (checks.Check("odd", fails), *checks.CHECKS[-1:]))
+    audit = run_checks(gather(texts_of([text("a:0", 0, "x"), text("a:1", 1, "y")])))
+    [told] = audit.not_run
+    assert (told.check, told.why) == ("odd", "it failed: ZeroDivisionError: no contrast")
+
+
+def test_what_would_take_too_long_is_not_looked_at(monkeypatch) -> None:
+    monkeypatch.setattr(audit_inputs, "MOST_WORK", 100.0)
+    labels = np.arange(40) % 2
+    examples = [text(f"a:{i}", int(label), f"t{i}") for i, label in enumerate(labels)]
+    found = gather(texts_of(examples), features=features_of(labels))
+    assert "too long" in found.missing["probabilities"]
 
 
 # --- labels, outliers, classes ---------------------------------------------------------------
