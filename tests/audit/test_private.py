@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image, PngImagePlugin
 
@@ -53,6 +54,24 @@ def test_exif(image_format, what, words):
     data = saved(image_format, exif=tags(**what))
     assert found(data, image_format) == words
     assert private_facts(data, image_format)[1] == "Maker Model 1"
+
+
+@pytest.mark.parametrize("before", [b"Exif\0\0", b"", b"Exif\0\0\0\0\0\0"])
+def test_exif_of_heic_is_found_behind_its_table_of_contents(before):
+    said = tags(gps=True, serial=True)
+    plain = heic(b"Exif\0\0" + said.tobytes().removeprefix(b"Exif\0\0"))
+    tiff = plain.index(b"MM\0*") if b"MM\0*" in plain else plain.index(b"II*\0")
+    assert plain.index(b"Exif\0\0") < tiff - 10  # the table comes first
+    start = tiff - len(b"\0\0\0\6Exif\0\0")
+    data = plain[:start] + len(before).to_bytes(4, "big") + before + plain[tiff:]
+    assert found(data, "HEIF") == ["GPS position", "serial number"]
+    assert private_facts(data, "HEIF")[1] == "Maker Model 1"
+
+
+def heic(exif: bytes) -> bytes:
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(photo(1, (64, 64))).save(stream, exif=exif)
+    return stream.getvalue()
 
 
 def test_tags_of_a_tiff_are_its_own():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from tl_app.audit.parts import Part, take_apart
 from tl_app.audit.tiff_tags import Tags, read_tags
@@ -39,6 +40,13 @@ _XMP_WORDS: dict[int, re.Pattern[bytes]] = {
 }
 _IPTC_PLACES, _IPTC_NAMES = (26, 27, 90, 92, 95, 100, 101), (80, 85, 110, 116, 118, 122)
 _IPTC_RECORD = re.compile(rb"\x1c\x02(.)", re.DOTALL)
+_HEIF_EXIF = re.compile(rb"(?:Exif\0\0(?:.{4})?|\0{4})(?=II\*\0|MM\0\*)", re.DOTALL)
+"""What stands before EXIF data in HEIF: an offset of four bytes, zero or over the word. The word
+alone is not enough: it also names the kind of an item, in the table of contents."""
+
+_MOST_EXIF_BLOCKS = 16
+"""Of a HEIF file; it may hold several pictures."""
+
 _TEXT_NAMES = (b"author", b"artist", b"copyright", b"creator", b"owner")
 
 
@@ -80,11 +88,17 @@ def _facts_of(part: Part) -> tuple[int, str]:
 
 def _facts_among_pixels(data: bytes, image_format: str) -> tuple[int, str]:
     """TIFF is tags throughout; HEIF holds EXIF data and XMP somewhere."""
-    start = data.find(b"Exif\0\0") + 6 if image_format == "HEIF" else 0
-    tags = read_tags(data[start:])
+    if image_format == "HEIF":
+        bits, camera = _xmp_bits(data), ""
+        for start in islice(_HEIF_EXIF.finditer(data), _MOST_EXIF_BLOCKS):
+            tags = read_tags(data[start.end() :])
+            bits |= _tag_bits(tags)
+            camera = camera or camera_of(tags)
+        return bits, camera
+    tags = read_tags(data)
     bits = _tag_bits(tags) | _iptc_bits(tags.main.get(_IPTC_TAG, b""))
     bits |= _iptc_bits(tags.main.get(_PHOTOSHOP_TAG, b""))
-    bits |= _xmp_bits(data if image_format == "HEIF" else tags.main.get(_XMP_TAG, b""))
+    bits |= _xmp_bits(tags.main.get(_XMP_TAG, b""))
     return bits, camera_of(tags)
 
 
