@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from tests.audit.makers import dataset_of, example_of, inputs_of, photo, write_photos
 from tl_app.audit.inputs import CheckNotRun
 from tl_app.audit.one_fact import into_bins, tell_by_bins
-from tl_app.audit.patches import patches, place_name
+from tl_app.audit.patches import evenly_drawn, patches, place_name
 from tl_app.audit.shortcuts import shortcuts, source_folder
 from tl_app.records import Example
 
@@ -112,6 +112,34 @@ def test_a_mark_on_one_class_is_found_where_it_is(tmp_path: Path, mark, place: s
 def test_what_fills_the_picture_is_no_mark(tmp_path: Path) -> None:
     findings = patches(inputs_of(write_photos(tmp_path, N, lit), tmp_path))
     assert findings == []
+
+
+def test_of_many_pictures_some_of_every_class_are_looked_at() -> None:
+    labels = np.repeat([0, 1, 2], [600, 300, 100])  # by class, as a scan lists them
+    drawn = evenly_drawn(labels, 100)
+    assert np.bincount(labels[drawn]).tolist() == [60, 30, 10]
+    assert len(set(drawn.tolist())) == 100
+    assert (np.diff(drawn) > 0).all()
+    assert np.diff(drawn).max() > 10 > np.diff(drawn).min()  # at random, not one in ten
+    assert evenly_drawn(labels, 1000).tolist() == list(range(1000))
+
+
+def test_a_mark_is_found_among_more_pictures_than_are_looked_at(
+    tmp_path: Path, monkeypatch
+) -> None:
+    def draw(label: int, number: int) -> Image.Image:
+        picture = photo(number, kind=label)
+        if label == 1:
+            border_mark(picture)
+        return picture
+
+    inputs = inputs_of(write_photos(tmp_path, 20, draw), tmp_path)
+    monkeypatch.setattr("tl_app.audit.patches.MOST_EXAMPLES", 24)
+    [finding] = patches(inputs)
+    assert finding.kind == "patch_shortcut"
+    monkeypatch.setattr("tl_app.audit.patches.MOST_EXAMPLES", 12)
+    with pytest.raises(CheckNotRun, match="no class has 10"):
+        patches(inputs)
 
 
 def test_few_pictures_say_nothing(tmp_path: Path) -> None:
