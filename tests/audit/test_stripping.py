@@ -75,6 +75,33 @@ def test_animations_keep_their_frames():
     assert "comment" not in after.info
 
 
+@pytest.mark.parametrize("junk", [b"\0", b"junk", b"\xff\0", b"\xff\xff"])
+def test_junk_between_segments_hides_nothing(junk):
+    before = full("JPEG", 1)
+    gps = before.index(b"\xff\xe1")
+    after = strip(before[:gps] + junk + before[gps:], "JPEG")
+    assert after == strip(before, "JPEG")
+    assert not dict(Image.open(io.BytesIO(after)).getexif())
+
+
+@pytest.mark.parametrize("n_bytes", [b"\0\0", b"\xff\xff"])
+def test_what_cannot_be_parsed_is_not_handed_on(n_bytes):
+    before = jpeg(photo(1, (40, 30)))
+    tables = before.index(b"\xff\xdb")
+    with pytest.raises(CannotStrip, match="damaged"):
+        strip(before[:tables] + b"\xff\xe5" + n_bytes + before[tables:], "JPEG")
+
+
+@pytest.mark.parametrize("trace", [b"Exif\0\0II*\0", b"http://ns.adobe.com/xap/1.0/\0<x/>"])
+def test_a_copy_is_searched_as_others_would(trace):
+    before = jpeg(photo(1, (40, 30)))
+    header = b"JFIF\0\1\1\0\0\1\0\1\0\0" + trace  # in a segment that is part of the picture
+    segment = b"\xff\xe0" + (len(header) + 2).to_bytes(2, "big") + header
+    end = before.index(b"\xff\xdb")
+    with pytest.raises(CannotStrip, match="damaged"):
+        strip(before[:2] + segment + before[end:], "JPEG")
+
+
 def test_tiff_is_not_cleaned():
     stream = io.BytesIO()
     photo(1).save(stream, "TIFF", exif=tags(gps=True))

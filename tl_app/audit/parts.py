@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["picture", "exif", "xmp", "iptc", "text", "other"]
+Kind = Literal["picture", "exif", "xmp", "iptc", "text", "other", "unparsed"]
 """`picture` is all that decides how the picture looks, colour profiles too; `text` holds comments
-and notes; `other` are thumbnails, previews, maker's segments, and what follows the end."""
+and notes; `other` are thumbnails, previews, maker's segments, and what
+is not shown; `unparsed` is what cannot be understood of a damaged file, to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Part:
     Attributes:
         kind: what they are.
         data: the bytes.
-        content: what they say, without their envelope; empty for `picture`.
+        content: what they say, without their envelope; empty for `picture` and `unparsed`.
     """
 
     kind: Kind
@@ -33,17 +34,15 @@ class Part:
 
 
 def take_apart(data: bytes, image_format: str) -> list[Part] | None:
-    """The parts of a file; None for formats whose metadata lie among the pixels (TIFF, HEIF).
-
-    What cannot be understood of a damaged file is one part of kind `picture`.
-    """
+    """The parts of a file; None for formats whose metadata lie among the pixels (TIFF, HEIF)."""
     reader = _READERS.get(image_format)
     return None if reader is None else list(reader(data))
 
 
 # --- JPEG ------------------------------------------------------------------------------------
 
-_NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_MARKER = re.compile(rb"\xff[\x01-\xfe]")
+_MARKER_IN_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """Within a scan: neither a stuffed zero, nor a restart, nor a filling byte."""
 
 _STANDS_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -53,14 +52,12 @@ _MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 def _jpeg_parts(data: bytes) -> Iterator[Part]:
     position = 0
-    while position + 2 <= len(data):
-        if data[position] != 0xFF:
-            break
+    while (found := _MARKER.search(data, position)) is not None:
+        if found.start() > position:  # filling, or junk, which decoders skip
+            skipped = data[position : found.start()]
+            yield Part("other", skipped, skipped)
+            position = found.start()
         marker = data[position + 1]
-        if marker == 0xFF:  # filling
-            yield Part("picture", data[position : position + 1])
-            position += 1
-            continue
         if marker == 0xD9:  # the end; what follows is not shown
             yield Part("picture", data[position : position + 2])
             if position + 2 < len(data):
@@ -73,12 +70,12 @@ def _jpeg_parts(data: bytes) -> Iterator[Part]:
             if n_bytes < 2 or end > len(data):
                 break
         if marker == 0xDA:
-            found = _NEXT_MARKER.search(data, end)
-            end = len(data) if found is None else found.start()
+            after = _MARKER_IN_SCAN.search(data, end)
+            end = len(data) if after is None else after.start()
         yield _jpeg_segment(marker, data[position:end])
         position = end
     if position < len(data):
-        yield Part("picture", data[position:])
+        yield Part("unparsed", data[position:])
 
 
 def _jpeg_segment(marker: int, segment: bytes) -> Part:
@@ -132,7 +129,7 @@ def _png_parts(data: bytes) -> Iterator[Part]:
                 yield Part("other", data[position:], data[position:])
             return
     if position < len(data):
-        yield Part("picture", data[position:])
+        yield Part("unparsed", data[position:])
 
 
 def _png_chunk(name: bytes, chunk: bytes, content: bytes) -> Part:
@@ -208,7 +205,7 @@ def _webp_parts(data: bytes) -> Iterator[Part]:
     if position < len(data):
         is_over = position >= end_of_all
         rest = data[position:]
-        yield Part("other", rest, rest) if is_over else Part("picture", rest)
+        yield Part("other", rest, rest) if is_over else Part("unparsed", rest)
 
 
 _EXIF_FLAG, _XMP_FLAG = 0x08, 0x04
@@ -268,7 +265,7 @@ def _gif_parts(data: bytes) -> Iterator[Part]:
             break
         yield Part(part, data[start:position], b"" if part == "picture" else content)
     if position < len(data):
-        yield Part("picture", data[position:])
+        yield Part("unparsed", data[position:])
 
 
 def _gif_table_bytes(packed: int) -> int:
