@@ -49,10 +49,10 @@ def test_the_parts_are_the_file_and_all_kinds_are_found(image_format):
     assert parts is not None
     assert b"".join(part.data for part in parts) == FILES[image_format]
     expected = {
-        "JPEG": {"picture", "exif", "text", "other"},
-        "PNG": {"picture", "exif", "text", "xmp", "other"},
+        "JPEG": {"picture", "exif", "comment", "other"},
+        "PNG": {"picture", "exif", "note", "xmp", "other"},
         "WEBP": {"picture", "exif", "xmp"},
-        "GIF": {"picture", "text", "other"},
+        "GIF": {"picture", "comment", "other"},
     }
     assert {part.kind for part in parts} == expected[image_format]
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["picture", "exif", "xmp", "iptc", "text", "other", "unparsed"]
-"""`picture` is all that decides how the picture looks, colour profiles too; `text` holds comments
-and notes; `other` are thumbnails, previews, maker's segments, and what
-is not shown; `unparsed` is what cannot be understood of a damaged file, to its end."""
+Kind = Literal["picture", "exif", "xmp", "iptc", "note", "comment", "other", "unparsed"]
+"""`picture` is all that decides how the picture looks, colour profiles too; `note` is a
+text with a keyword before a zero byte, `comment` one without; `other` are thumbnails, previews,
+maker's segments, and what is not shown; `unparsed` is what cannot be understood of a damaged file,
+to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _jpeg_segment(marker: int, segment: bytes) -> Part:
     if marker == 0xED:
         return Part("iptc", segment, content)
     if marker == 0xFE:
-        return Part("text", segment, content)
+        return Part("comment", segment, content)
     # APP14 says how colours are coded, the profile of APP2 how they look.
     shows = marker == 0xEE or (marker == 0xE0 and content.startswith(b"JFIF\0"))
     shows = shows or (marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"))
@@ -151,7 +152,7 @@ def _png_chunk(name: bytes, chunk: bytes, content: bytes) -> Part:
         if kind in (b"iptc", b"8bim"):
             return Part("iptc", chunk, profile)
         return Part("xmp" if kind == b"xmp" else "other", chunk, profile)
-    return Part("text", chunk, keyword + b"\0" + text)
+    return Part("note", chunk, keyword + b"\0" + text)
 
 
 _MAX_TEXT_BYTES = 2**24
@@ -251,7 +252,7 @@ def _gif_parts(data: bytes) -> Iterator[Part]:
             label = data[position + 1]
             position, content = _gif_blocks(data, position + 2)
             if label in (0xFE, 0x01):
-                part = "text"
+                part = "comment"
             elif label == 0xFF:
                 is_xmp = content.startswith(b"XMP Data")
                 is_shown = content.startswith((b"NETSCAPE", b"ANIMEXTS", b"ICCRGBG1"))

@@ -12,7 +12,7 @@ PRIVATE: tuple[str, ...] = (
     "GPS position",
     "name of a place",
     "serial number",
-    "name of a person or device",
+    "name of a person",
     "maker's notes",
 )
 """What may be found, for people; a picture's facts are bits in this order."""
@@ -22,7 +22,7 @@ _GPS, _PLACE, _SERIAL, _NAME, _MAKER = range(len(PRIVATE))
 _GPS_TAGS = (2, 4, 20, 22)  # latitude and longitude, here and of the destination
 _SERIAL_TAGS = (0xA431, 0xA435)  # of the body and the lens
 _OWNER_TAG, _MAKER_NOTE_TAG = 0xA430, 0x927C
-_NAME_TAGS = (0x013B, 0x8298, 0x9C9D, 0x013C)  # artist, copyright, Windows' author, computer
+_NAME_TAGS = (0x013B, 0x8298, 0x9C9D)  # artist, copyright, Windows' author
 _DNG_SERIAL_TAG = 0xC62F
 _XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG = 700, 33723, 34377
 _MAKE_TAG, _MODEL_TAG = 0x010F, 0x0110
@@ -34,7 +34,7 @@ _XMP_WORDS: dict[int, re.Pattern[bytes]] = {
     ),
     _SERIAL: re.compile(rb"(aux|exifEX):(Body|Lens)?SerialNumber"),
     _NAME: re.compile(
-        rb"dc:(creator|rights)|photoshop:(Credit|CaptionWriter)|xmpRights:Owner|aux:OwnerName"
+        rb"dc:(creator|rights)|tiff:(Artist|Copyright)|CreatorContactInfo|photoshop:(Credit|CaptionWriter)|xmpRights:Owner|aux:OwnerName"
         rb"|(exifEX:Camera|plus:Licensor|plus:CopyrightOwner)\w*Name|Ext:PersonInImage|mwg-rs:Name"
     ),
 }
@@ -47,7 +47,7 @@ alone is not enough: it also names the kind of an item, in the table of contents
 _MOST_EXIF_BLOCKS = 16
 """Of a HEIF file; it may hold several pictures."""
 
-_TEXT_NAMES = (b"author", b"artist", b"copyright", b"creator", b"owner")
+_NAME_KEYWORDS = frozenset({b"author", b"artist", b"copyright", b"creator", b"owner"})
 
 
 def private_facts(data: bytes, image_format: str) -> tuple[int, str]:
@@ -81,7 +81,7 @@ def _facts_of(part: Part) -> tuple[int, str]:
         return _xmp_bits(part.content), ""
     if part.kind == "iptc":
         return _iptc_bits(part.content), ""
-    if part.kind == "text" and part.content.lower().startswith(_TEXT_NAMES):
+    if part.kind == "note" and part.content.partition(b"\0")[0].strip().lower() in _NAME_KEYWORDS:
         return 1 << _NAME, ""
     return 0, ""
 
@@ -125,6 +125,7 @@ def _holds(value: bytes | None) -> bool:
 
 
 def _xmp_bits(packet: bytes) -> int:
+    packet = packet.replace(b"\0", b"")  # of UTF-16 and UTF-32, the letters stay
     return sum(1 << bit for bit, words in _XMP_WORDS.items() if words.search(packet))
 
 
