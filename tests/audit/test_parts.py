@@ -78,6 +78,18 @@ def test_tags_of_anything_are_read_without_an_error(data, start):
     assert all(isinstance(value, bytes) for value in tags.main.values())
 
 
+def test_texts_of_a_png_are_unpacked_up_to_a_limit_together(monkeypatch):
+    monkeypatch.setattr("tl_app.audit.parts._MAX_UNPACKED_BYTES", 1500)
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "x" * 10_000, zip=True)  # is removed, whatever it says
+    for _ in range(3):
+        info.add_itxt("XML:com.adobe.xmp", "y" * 1000, zip=True)
+    parts = take_apart(saved("PNG", pnginfo=info), "PNG")
+    assert parts is not None
+    assert [len(part.content) for part in parts if part.kind == "xmp"] == [1000, 500, 0]
+    assert [part.content for part in parts if part.kind == "note"] == [b"Comment\0"]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_alone(orientation):
     tags = read_tags(orientation_only(orientation))

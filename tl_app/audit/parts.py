@@ -35,7 +35,11 @@ class Part:
 
 
 def take_apart(data: bytes, image_format: str) -> list[Part] | None:
-    """The parts of a file; None for formats whose metadata lie among the pixels (TIFF, HEIF)."""
+    """The parts of a file; None for formats whose metadata lie among the pixels (TIFF, HEIF).
+
+    Packed contents of PNG are unpacked up to 16 MiB a file; what would be more is left out. Notes
+    stay packed.
+    """
     reader = _READERS.get(image_format)
     return None if reader is None else list(reader(data))
 
@@ -113,17 +117,22 @@ _PNG_SHOWS = frozenset(
     | {b"sBIT", b"bKGD", b"hIST", b"pHYs", b"mDCV", b"cLLI", b"acTL", b"fcTL", b"fdAT"}
 )
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
+_PROFILE_KEYWORD = b"Raw profile type "
+_MAX_UNPACKED_BYTES = 2**24
+"""Of all texts of a file together, so that many small chunks do not fill the memory."""
 
 
 def _png_parts(data: bytes) -> Iterator[Part]:
     yield Part("picture", data[:8])
-    position = 8
+    position, room = 8, _MAX_UNPACKED_BYTES
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         if end > len(data):
             break
         name, content = data[position + 4 : position + 8], data[position + 8 : end - 4]
-        yield _png_chunk(name, data[position:end], content)
+        part, n_unpacked = _png_chunk(name, data[position:end], content, room)
+        yield part
+        room -= n_unpacked
         position = end
         if name == b"IEND":
             if position < len(data):
@@ -133,44 +142,51 @@ def _png_parts(data: bytes) -> Iterator[Part]:
         yield Part("unparsed", data[position:])
 
 
-def _png_chunk(name: bytes, chunk: bytes, content: bytes) -> Part:
+def _png_chunk(name: bytes, chunk: bytes, content: bytes, room: int) -> tuple[Part, int]:
+    """The part, and the number of bytes that were unpacked, at most `room`."""
     if name in _PNG_SHOWS:
-        return Part("picture", chunk)
+        return Part("picture", chunk), 0
     if name == b"eXIf":
-        return Part("exif", chunk, content.removeprefix(_EXIF))
+        return Part("exif", chunk, content.removeprefix(_EXIF)), 0
     if name not in (b"tEXt", b"zTXt", b"iTXt"):
-        return Part("other", chunk, content)
-    keyword, text = _png_text(name, content)
-    if keyword == _XMP_KEYWORD:
-        return Part("xmp", chunk, text)
-    if keyword.startswith(b"Raw profile type "):  # ImageMagick's way, in hexadecimal
-        raw = re.sub(rb"[^0-9a-fA-F]", b"", text.split(b"\n", 3)[-1])
-        profile = bytes.fromhex(raw[: len(raw) // 2 * 2].decode())
-        kind = keyword.rpartition(b" ")[2].lower()
-        if kind in (b"exif", b"app1"):
-            return Part("exif", chunk, profile.removeprefix(_EXIF))
-        if kind in (b"iptc", b"8bim"):
-            return Part("iptc", chunk, profile)
-        return Part("xmp" if kind == b"xmp" else "other", chunk, profile)
-    return Part("note", chunk, keyword + b"\0" + text)
-
-
-_MAX_TEXT_BYTES = 2**24
-
-
-def _png_text(name: bytes, content: bytes) -> tuple[bytes, bytes]:
-    keyword, _, rest = content.partition(b"\0")
-    is_packed = name == b"zTXt"
-    if name == b"iTXt":
-        is_packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    elif is_packed:
-        rest = rest[1:]
+        return Part("other", chunk, content), 0
+    keyword, text, is_packed = _png_text(name, content)
+    is_profile = keyword.startswith(_PROFILE_KEYWORD)
+    if keyword != _XMP_KEYWORD and not is_profile:
+        return Part("note", chunk, keyword + b"\0"), 0
     if is_packed:
-        try:
-            rest = zlib.decompressobj().decompress(rest, _MAX_TEXT_BYTES)
-        except zlib.error:
-            rest = b""
-    return keyword, rest
+        text = _unpacked(text, room)
+    part = _png_profile(keyword, chunk, text) if is_profile else Part("xmp", chunk, text)
+    return part, len(text) if is_packed else 0
+
+
+def _png_profile(keyword: bytes, chunk: bytes, text: bytes) -> Part:
+    """Metadata in hexadecimal, as ImageMagick writes them."""
+    raw = re.sub(rb"[^0-9a-fA-F]", b"", text.split(b"\n", 3)[-1])
+    profile = bytes.fromhex(raw[: len(raw) // 2 * 2].decode())
+    kind = keyword.rpartition(b" ")[2].lower()
+    if kind in (b"exif", b"app1"):
+        return Part("exif", chunk, profile.removeprefix(_EXIF))
+    if kind in (b"iptc", b"8bim"):
+        return Part("iptc", chunk, profile)
+    return Part("xmp" if kind == b"xmp" else "other", chunk, profile)
+
+
+def _png_text(name: bytes, content: bytes) -> tuple[bytes, bytes, bool]:
+    """Keyword, text, and whether the text is packed."""
+    keyword, _, rest = content.partition(b"\0")
+    if name == b"iTXt":
+        return keyword, rest[2:].partition(b"\0")[2].partition(b"\0")[2], rest[:1] == b"\1"
+    return (keyword, rest[1:], True) if name == b"zTXt" else (keyword, rest, False)
+
+
+def _unpacked(packed: bytes, room: int) -> bytes:
+    if not room:  # to zlib, zero is no limit
+        return b""
+    try:
+        return zlib.decompressobj().decompress(packed, room)
+    except zlib.error:
+        return b""
 
 
 def png_exif(tiff: bytes) -> bytes:
