@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tl_app.audit.private import private_facts
 from tl_app.audit.stripping import CannotStrip, strip, strip_pictures
 from tl_app.errors import ConfigError
 from tl_app.progress import SilentBar
+from tl_app.records import Example
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -90,6 +92,21 @@ def test_what_cannot_be_parsed_is_not_handed_on(n_bytes):
     tables = before.index(b"\xff\xdb")
     with pytest.raises(CannotStrip, match="damaged"):
         strip(before[:tables] + b"\xff\xe5" + n_bytes + before[tables:], "JPEG")
+
+
+def test_an_empty_webp_header_is_set_aside(tmp_path):
+    body = full("WEBP")[8:] + b"VP8X\0\0\0\0"
+    (tmp_path / "photos").mkdir()
+    file = tmp_path / "photos/a.webp"
+    file.write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    example = replace(example_of_photo(tmp_path), path="a.webp", image_format="WEBP")
+    done = strip_pictures(tmp_path / "photos", [example], tmp_path / "clean", SilentBar())
+    assert "damaged" in done.left_out["a.webp"]
+
+
+def example_of_photo(folder: Path) -> Example:
+    (folder / "plain.jpg").write_bytes(jpeg(photo(1)))
+    return example_of(folder, "plain.jpg", 0)
 
 
 @pytest.mark.parametrize("trace", [b"Exif\0\0II*\0", b"http://ns.adobe.com/xap/1.0/\0<x/>"])

@@ -201,6 +201,9 @@ _WEBP_SHOWS = frozenset(
     {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"}  # in the RIFF container
 )
 
+_VP8X_BYTES = 10
+"""Flags, and the size of the canvas."""
+
 
 def _webp_parts(data: bytes) -> Iterator[Part]:
     yield Part("picture", data[:12])
@@ -213,6 +216,8 @@ def _webp_parts(data: bytes) -> Iterator[Part]:
             break
         name, content = data[position : position + 4], data[position + 8 : position + 8 + n_bytes]
         kind: Kind = "picture" if name in _WEBP_SHOWS else "other"
+        if name == b"VP8X" and n_bytes < _VP8X_BYTES:
+            break
         if name == b"EXIF":
             kind, content = "exif", content.removeprefix(_EXIF)
         elif name == b"XMP ":
