@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["picture", "exif", "xmp", "iptc", "note", "comment", "other", "unparsed"]
-"""`picture` is all that decides how the picture looks, colour profiles too; `note` is a
-text with a keyword before a zero byte, `comment` one without; `other` are thumbnails, previews,
-maker's segments, and what is not shown; `unparsed` is what cannot be understood of a damaged file,
-to its end."""
+"""`picture` is all that decides how the picture looks, colour profiles too; `note` is a text with a
+keyword before a zero byte, `comment` one without; `other` are thumbnails, previews, maker's
+segments, and what is not shown; `unparsed` is what cannot be understood of a damaged file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,14 @@ _XMP_WORDS: dict[int, re.Pattern[bytes]] = {
     ),
     _SERIAL: re.compile(rb"(aux|exifEX):(Body|Lens)?SerialNumber"),
     _NAME: re.compile(
-        rb"dc:(creator|rights)|tiff:(Artist|Copyright)|CreatorContactInfo|photoshop:(Credit|CaptionWriter)|xmpRights:Owner|aux:OwnerName"
+        rb"dc:(creator|rights)|tiff:(Artist|Copyright)|CreatorContactInfo|xmpRights:Owner"
+        rb"|photoshop:(Credit|CaptionWriter)|aux:OwnerName"
         rb"|(exifEX:Camera|plus:Licensor|plus:CopyrightOwner)\w*Name|Ext:PersonInImage|mwg-rs:Name"
     ),
 }
 _IPTC_PLACES, _IPTC_NAMES = (26, 27, 90, 92, 95, 100, 101), (80, 85, 110, 116, 118, 122)
 _IPTC_RECORD = re.compile(rb"\x1c\x02(.)", re.DOTALL)
+
 _HEIF_EXIF = re.compile(rb"(?:Exif\0\0(?:.{4})?|\0{4})(?=II\*\0|MM\0\*)", re.DOTALL)
 """What stands before EXIF data in HEIF: an offset of four bytes, zero or over the word. The word
 alone is not enough: it also names the kind of an item, in the table of contents."""
