@@ -157,8 +157,8 @@ def _joined(parts: list[Part], image_format: str) -> bytes:
 def _is_clean(data: bytes, image_format: str) -> bool:
     """Whether Pillow and a plain search find nothing either, but the orientation."""
     try:
+        image = open_picture(data, image_format)
         with quiet():
-            image = open_picture(data, image_format)
             image.load()  # PNG may have EXIF data behind its pixels
             tags = image.getexif()
     except HEADER_ERRORS:
