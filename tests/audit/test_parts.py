@@ -49,10 +49,10 @@ def test_the_parts_are_the_file_and_all_kinds_are_found(image_format):
     assert parts is not None
     assert b"".join(part.data for part in parts) == FILES[image_format]
     expected = {
-        "JPEG": {"picture", "exif", "text", "other"},
-        "PNG": {"picture", "exif", "text", "xmp", "other"},
+        "JPEG": {"picture", "exif", "comment", "other"},
+        "PNG": {"picture", "exif", "note", "xmp", "other"},
         "WEBP": {"picture", "exif", "xmp"},
-        "GIF": {"picture", "text", "other"},
+        "GIF": {"picture", "comment", "other"},
     }
     assert {part.kind for part in parts} == expected[image_format]
 
@@ -76,6 +76,18 @@ def test_damaged_files_come_apart_and_together_too(image_format, cut, changes):
 def test_tags_of_anything_are_read_without_an_error(data, start):
     tags = read_tags(start + data)
     assert all(isinstance(value, bytes) for value in tags.main.values())
+
+
+def test_texts_of_a_png_are_unpacked_up_to_a_limit_together(monkeypatch):
+    monkeypatch.setattr("tl_app.audit.parts._MAX_UNPACKED_BYTES", 1500)
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "x" * 10_000, zip=True)  # is removed, whatever it says
+    for _ in range(3):
+        info.add_itxt("XML:com.adobe.xmp", "y" * 1000, zip=True)
+    parts = take_apart(saved("PNG", pnginfo=info), "PNG")
+    assert parts is not None
+    assert [len(part.content) for part in parts if part.kind == "xmp"] == [1000, 500, 0]
+    assert [part.content for part in parts if part.kind == "note"] == [b"Comment\0"]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 from tests.audit.makers import dataset_of, example_of, inputs_of, photo, write_photos
 from tl_app.audit.inputs import CheckNotRun
 from tl_app.audit.one_fact import into_bins, tell_by_bins
-from tl_app.audit.patches import patches, place_name
-from tl_app.audit.shortcuts import shortcuts, source_folder
+from tl_app.audit.patches import evenly_drawn, patches, place_name
+from tl_app.audit.shortcuts import shortcuts, source_folders
 from tl_app.records import Example
 
 N = 40
@@ -58,7 +58,7 @@ def test_file_format_folder_and_camera(tmp_path: Path) -> None:
         for number in range(N):
             exif = Image.Exif()
             exif[0x0110] = f"Model {label}"
-            path = f"train/{name}/{site}/{number}.{suffix}"
+            path = f"train/{site}/{name}/{number}.{suffix}"
             examples.append(save(tmp_path, path, label, number, exif=exif))
     findings = shortcuts(inputs_of(dataset_of(tmp_path, examples), tmp_path))
     facts = {finding.title.split(" alone")[0] for finding in findings}
@@ -129,6 +129,34 @@ def test_what_fills_the_picture_is_no_mark(tmp_path: Path) -> None:
     assert findings == []
 
 
+def test_of_many_pictures_some_of_every_class_are_looked_at() -> None:
+    labels = np.repeat([0, 1, 2], [600, 300, 100])  # by class, as a scan lists them
+    drawn = evenly_drawn(labels, 100)
+    assert np.bincount(labels[drawn]).tolist() == [60, 30, 10]
+    assert len(set(drawn.tolist())) == 100
+    assert (np.diff(drawn) > 0).all()
+    assert np.diff(drawn).max() > 10 > np.diff(drawn).min()  # at random, not one in ten
+    assert evenly_drawn(labels, 1000).tolist() == list(range(1000))
+
+
+def test_a_mark_is_found_among_more_pictures_than_are_looked_at(
+    tmp_path: Path, monkeypatch
+) -> None:
+    def draw(label: int, number: int) -> Image.Image:
+        picture = photo(number, kind=label)
+        if label == 1:
+            border_mark(picture)
+        return picture
+
+    inputs = inputs_of(write_photos(tmp_path, 20, draw), tmp_path)
+    monkeypatch.setattr("tl_app.audit.patches.MOST_EXAMPLES", 24)
+    [finding] = patches(inputs)
+    assert finding.kind == "patch_shortcut"
+    monkeypatch.setattr("tl_app.audit.patches.MOST_EXAMPLES", 12)
+    with pytest.raises(CheckNotRun, match="no class has 10"):
+        patches(inputs)
+
+
 def test_few_pictures_say_nothing(tmp_path: Path) -> None:
     inputs = inputs_of(write_photos(tmp_path, 5), tmp_path)
     for check in (shortcuts, patches):
@@ -158,9 +186,16 @@ def test_unknown_figures_are_a_bin_of_their_own() -> None:
 
 
 def test_folders_that_name_class_or_side_are_no_sources() -> None:
-    assert source_folder("train/Cat/site a/x.jpg", "cat") == "site a"
-    assert source_folder("cat/x.jpg", "cat") == ""
-    assert source_folder("site a/x.jpg", "cat") == "site a"
+    paths = ["train/site a/Cat/x.jpg", "cat/x.jpg", "site a/x.jpg", "x.jpg", "val/b/cat/x.jpg"]
+    assert source_folders(paths, ["cat"] * 5) == ["site a", "", "site a", "", "b"]
+
+
+def test_a_folder_below_a_class_is_a_source_only_if_another_class_has_it_too() -> None:
+    paths = ["cat/siamese/1.jpg", "cat/site a/2.jpg", "dog/poodle/3.jpg", "dog/site a/4.jpg"]
+    class_of = ["cat", "cat", "dog", "dog"]
+    assert source_folders(paths, class_of) == ["", "site a", "", "site a"]
+    nested = ["cat/lab/siamese/1.jpg", "dog/lab/poodle/3.jpg"]
+    assert source_folders(nested, ["cat", "dog"]) == ["lab", "lab"]
 
 
 def test_places_have_names() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tl_app.audit.private import private_facts
 from tl_app.audit.stripping import CannotStrip, strip, strip_pictures
 from tl_app.errors import ConfigError
 from tl_app.progress import SilentBar
+from tl_app.records import Example
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -73,6 +75,48 @@ def test_animations_keep_their_frames():
     assert getattr(after, "n_frames", 1) == 3
     assert after.info["loop"] == 0
     assert "comment" not in after.info
+
+
+@pytest.mark.parametrize("junk", [b"\0", b"junk", b"\xff\0", b"\xff\xff"])
+def test_junk_between_segments_hides_nothing(junk):
+    before = full("JPEG", 1)
+    gps = before.index(b"\xff\xe1")
+    after = strip(before[:gps] + junk + before[gps:], "JPEG")
+    assert after == strip(before, "JPEG")
+    assert not dict(Image.open(io.BytesIO(after)).getexif())
+
+
+@pytest.mark.parametrize("n_bytes", [b"\0\0", b"\xff\xff"])
+def test_what_cannot_be_parsed_is_not_handed_on(n_bytes):
+    before = jpeg(photo(1, (40, 30)))
+    tables = before.index(b"\xff\xdb")
+    with pytest.raises(CannotStrip, match="damaged"):
+        strip(before[:tables] + b"\xff\xe5" + n_bytes + before[tables:], "JPEG")
+
+
+def test_an_empty_webp_header_is_set_aside(tmp_path):
+    body = full("WEBP")[8:] + b"VP8X\0\0\0\0"
+    (tmp_path / "photos").mkdir()
+    file = tmp_path / "photos/a.webp"
+    file.write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    example = replace(example_of_photo(tmp_path), path="a.webp", image_format="WEBP")
+    done = strip_pictures(tmp_path / "photos", [example], tmp_path / "clean", SilentBar())
+    assert "damaged" in done.left_out["a.webp"]
+
+
+def example_of_photo(folder: Path) -> Example:
+    (folder / "plain.jpg").write_bytes(jpeg(photo(1)))
+    return example_of(folder, "plain.jpg", 0)
+
+
+@pytest.mark.parametrize("trace", [b"Exif\0\0II*\0", b"http://ns.adobe.com/xap/1.0/\0<x/>"])
+def test_a_copy_is_searched_as_others_would(trace):
+    before = jpeg(photo(1, (40, 30)))
+    header = b"JFIF\0\1\1\0\0\1\0\1\0\0" + trace  # in a segment that is part of the picture
+    segment = b"\xff\xe0" + (len(header) + 2).to_bytes(2, "big") + header
+    end = before.index(b"\xff\xdb")
+    with pytest.raises(CannotStrip, match="damaged"):
+        strip(before[:2] + segment + before[end:], "JPEG")
 
 
 def test_tiff_is_not_cleaned():

@@ -30,7 +30,7 @@ SMALL_PX = 256
 THUMBNAIL_PX = 32
 """Side of the squashed thumbnails that copies are recognised and watermarks looked for on."""
 
-METHOD = 1
+METHOD = 2
 """Raised when a figure would come out differently, so that kept rows are not used."""
 
 MEASURED = np.dtype(

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["picture", "exif", "xmp", "iptc", "text", "other"]
-"""`picture` is all that decides how the picture looks, colour profiles too; `text` holds comments
-and notes; `other` are thumbnails, previews, maker's segments, and what follows the end."""
+Kind = Literal["picture", "exif", "xmp", "iptc", "note", "comment", "other", "unparsed"]
+"""`picture` is all that decides how the picture looks, colour profiles too; `note` is a text with a
+keyword before a zero byte, `comment` one without; `other` are thumbnails, previews, maker's
+segments, and what is not shown; `unparsed` is what cannot be understood of a damaged file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Part:
     Attributes:
         kind: what they are.
         data: the bytes.
-        content: what they say, without their envelope; empty for `picture`.
+        content: what they say, without their envelope; empty for `picture` and `unparsed`.
     """
 
     kind: Kind
@@ -35,7 +36,8 @@ class Part:
 def take_apart(data: bytes, image_format: str) -> list[Part] | None:
     """The parts of a file; None for formats whose metadata lie among the pixels (TIFF, HEIF).
 
-    What cannot be understood of a damaged file is one part of kind `picture`.
+    Packed contents of PNG are unpacked up to 16 MiB a file; what would be more is left out. Notes
+    stay packed.
     """
     reader = _READERS.get(image_format)
     return None if reader is None else list(reader(data))
@@ -43,7 +45,8 @@ def take_apart(data: bytes, image_format: str) -> list[Part] | None:
 
 # --- JPEG ------------------------------------------------------------------------------------
 
-_NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_MARKER = re.compile(rb"\xff[\x01-\xfe]")
+_MARKER_IN_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """Within a scan: neither a stuffed zero, nor a restart, nor a filling byte."""
 
 _STANDS_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -53,14 +56,12 @@ _MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 def _jpeg_parts(data: bytes) -> Iterator[Part]:
     position = 0
-    while position + 2 <= len(data):
-        if data[position] != 0xFF:
-            break
+    while (found := _MARKER.search(data, position)) is not None:
+        if found.start() > position:  # filling, or junk, which decoders skip
+            skipped = data[position : found.start()]
+            yield Part("other", skipped, skipped)
+            position = found.start()
         marker = data[position + 1]
-        if marker == 0xFF:  # filling
-            yield Part("picture", data[position : position + 1])
-            position += 1
-            continue
         if marker == 0xD9:  # the end; what follows is not shown
             yield Part("picture", data[position : position + 2])
             if position + 2 < len(data):
@@ -73,12 +74,12 @@ def _jpeg_parts(data: bytes) -> Iterator[Part]:
             if n_bytes < 2 or end > len(data):
                 break
         if marker == 0xDA:
-            found = _NEXT_MARKER.search(data, end)
-            end = len(data) if found is None else found.start()
+            after = _MARKER_IN_SCAN.search(data, end)
+            end = len(data) if after is None else after.start()
         yield _jpeg_segment(marker, data[position:end])
         position = end
     if position < len(data):
-        yield Part("picture", data[position:])
+        yield Part("unparsed", data[position:])
 
 
 def _jpeg_segment(marker: int, segment: bytes) -> Part:
@@ -93,7 +94,7 @@ def _jpeg_segment(marker: int, segment: bytes) -> Part:
     if marker == 0xED:
         return Part("iptc", segment, content)
     if marker == 0xFE:
-        return Part("text", segment, content)
+        return Part("comment", segment, content)
     # APP14 says how colours are coded, the profile of APP2 how they look.
     shows = marker == 0xEE or (marker == 0xE0 and content.startswith(b"JFIF\0"))
     shows = shows or (marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"))
@@ -115,64 +116,76 @@ _PNG_SHOWS = frozenset(
     | {b"sBIT", b"bKGD", b"hIST", b"pHYs", b"mDCV", b"cLLI", b"acTL", b"fcTL", b"fdAT"}
 )
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
+_PROFILE_KEYWORD = b"Raw profile type "
+_MAX_UNPACKED_BYTES = 2**24
+"""Of all texts of a file together, so that many small chunks do not fill the memory."""
 
 
 def _png_parts(data: bytes) -> Iterator[Part]:
     yield Part("picture", data[:8])
-    position = 8
+    position, room = 8, _MAX_UNPACKED_BYTES
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         if end > len(data):
             break
         name, content = data[position + 4 : position + 8], data[position + 8 : end - 4]
-        yield _png_chunk(name, data[position:end], content)
+        part, n_unpacked = _png_chunk(name, data[position:end], content, room)
+        yield part
+        room -= n_unpacked
         position = end
         if name == b"IEND":
             if position < len(data):
                 yield Part("other", data[position:], data[position:])
             return
     if position < len(data):
-        yield Part("picture", data[position:])
+        yield Part("unparsed", data[position:])
 
 
-def _png_chunk(name: bytes, chunk: bytes, content: bytes) -> Part:
+def _png_chunk(name: bytes, chunk: bytes, content: bytes, room: int) -> tuple[Part, int]:
+    """The part, and the number of bytes that were unpacked, at most `room`."""
     if name in _PNG_SHOWS:
-        return Part("picture", chunk)
+        return Part("picture", chunk), 0
     if name == b"eXIf":
-        return Part("exif", chunk, content.removeprefix(_EXIF))
+        return Part("exif", chunk, content.removeprefix(_EXIF)), 0
     if name not in (b"tEXt", b"zTXt", b"iTXt"):
-        return Part("other", chunk, content)
-    keyword, text = _png_text(name, content)
-    if keyword == _XMP_KEYWORD:
-        return Part("xmp", chunk, text)
-    if keyword.startswith(b"Raw profile type "):  # ImageMagick's way, in hexadecimal
-        raw = re.sub(rb"[^0-9a-fA-F]", b"", text.split(b"\n", 3)[-1])
-        profile = bytes.fromhex(raw[: len(raw) // 2 * 2].decode())
-        kind = keyword.rpartition(b" ")[2].lower()
-        if kind in (b"exif", b"app1"):
-            return Part("exif", chunk, profile.removeprefix(_EXIF))
-        if kind in (b"iptc", b"8bim"):
-            return Part("iptc", chunk, profile)
-        return Part("xmp" if kind == b"xmp" else "other", chunk, profile)
-    return Part("text", chunk, keyword + b"\0" + text)
-
-
-_MAX_TEXT_BYTES = 2**24
-
-
-def _png_text(name: bytes, content: bytes) -> tuple[bytes, bytes]:
-    keyword, _, rest = content.partition(b"\0")
-    is_packed = name == b"zTXt"
-    if name == b"iTXt":
-        is_packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    elif is_packed:
-        rest = rest[1:]
+        return Part("other", chunk, content), 0
+    keyword, text, is_packed = _png_text(name, content)
+    is_profile = keyword.startswith(_PROFILE_KEYWORD)
+    if keyword != _XMP_KEYWORD and not is_profile:
+        return Part("note", chunk, keyword + b"\0"), 0
     if is_packed:
-        try:
-            rest = zlib.decompressobj().decompress(rest, _MAX_TEXT_BYTES)
-        except zlib.error:
-            rest = b""
-    return keyword, rest
+        text = _unpacked(text, room)
+    part = _png_profile(keyword, chunk, text) if is_profile else Part("xmp", chunk, text)
+    return part, len(text) if is_packed else 0
+
+
+def _png_profile(keyword: bytes, chunk: bytes, text: bytes) -> Part:
+    """Metadata in hexadecimal, as ImageMagick writes them."""
+    raw = re.sub(rb"[^0-9a-fA-F]", b"", text.split(b"\n", 3)[-1])
+    profile = bytes.fromhex(raw[: len(raw) // 2 * 2].decode())
+    kind = keyword.rpartition(b" ")[2].lower()
+    if kind in (b"exif", b"app1"):
+        return Part("exif", chunk, profile.removeprefix(_EXIF))
+    if kind in (b"iptc", b"8bim"):
+        return Part("iptc", chunk, profile)
+    return Part("xmp" if kind == b"xmp" else "other", chunk, profile)
+
+
+def _png_text(name: bytes, content: bytes) -> tuple[bytes, bytes, bool]:
+    """Keyword, text, and whether the text is packed."""
+    keyword, _, rest = content.partition(b"\0")
+    if name == b"iTXt":
+        return keyword, rest[2:].partition(b"\0")[2].partition(b"\0")[2], rest[:1] == b"\1"
+    return (keyword, rest[1:], True) if name == b"zTXt" else (keyword, rest, False)
+
+
+def _unpacked(packed: bytes, room: int) -> bytes:
+    if not room:  # to zlib, zero is no limit
+        return b""
+    try:
+        return zlib.decompressobj().decompress(packed, room)
+    except zlib.error:
+        return b""
 
 
 def png_exif(tiff: bytes) -> bytes:
@@ -187,6 +200,9 @@ _WEBP_SHOWS = frozenset(
     {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"}  # in the RIFF container
 )
 
+_VP8X_BYTES = 10
+"""Flags, and the size of the canvas."""
+
 
 def _webp_parts(data: bytes) -> Iterator[Part]:
     yield Part("picture", data[:12])
@@ -199,6 +215,8 @@ def _webp_parts(data: bytes) -> Iterator[Part]:
             break
         name, content = data[position : position + 4], data[position + 8 : position + 8 + n_bytes]
         kind: Kind = "picture" if name in _WEBP_SHOWS else "other"
+        if name == b"VP8X" and n_bytes < _VP8X_BYTES:
+            break
         if name == b"EXIF":
             kind, content = "exif", content.removeprefix(_EXIF)
         elif name == b"XMP ":
@@ -208,7 +226,7 @@ def _webp_parts(data: bytes) -> Iterator[Part]:
     if position < len(data):
         is_over = position >= end_of_all
         rest = data[position:]
-        yield Part("other", rest, rest) if is_over else Part("picture", rest)
+        yield Part("other", rest, rest) if is_over else Part("unparsed", rest)
 
 
 _EXIF_FLAG, _XMP_FLAG = 0x08, 0x04
@@ -254,7 +272,7 @@ def _gif_parts(data: bytes) -> Iterator[Part]:
             label = data[position + 1]
             position, content = _gif_blocks(data, position + 2)
             if label in (0xFE, 0x01):
-                part = "text"
+                part = "comment"
             elif label == 0xFF:
                 is_xmp = content.startswith(b"XMP Data")
                 is_shown = content.startswith((b"NETSCAPE", b"ANIMEXTS", b"ICCRGBG1"))
@@ -268,7 +286,7 @@ def _gif_parts(data: bytes) -> Iterator[Part]:
             break
         yield Part(part, data[start:position], b"" if part == "picture" else content)
     if position < len(data):
-        yield Part("picture", data[position:])
+        yield Part("unparsed", data[position:])
 
 
 def _gif_table_bytes(packed: int) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tl_app.audit.inputs import AuditInputs
+from tl_app.audit.inputs import AuditInputs, CheckNotRun
 from tl_app.audit.measure import THUMBNAIL_PX, Measurements
-from tl_app.audit.one_fact import Telling, telling
+from tl_app.audit.one_fact import MIN_MEMBERS, Telling, telling
 from tl_app.audit.shortcuts import drawn_folds, telling_classes
 from tl_app.findings import Evidence, Finding
 
@@ -25,7 +25,8 @@ LOCAL_SHARE = 1 / 2
 border takes 28 of 64."""
 
 MOST_EXAMPLES = 5000
-"""Of a larger set, as many drawn at random say as much, sixty-four times."""
+"""Of a larger set, as many drawn at random say as much, sixty-four times; every class by its share.
+"""
 
 RIDGE = 1e-2
 """Penalty of the small models, as a share of the mean variance."""
@@ -35,12 +36,23 @@ COVERED = 0.95
 
 
 def patches(inputs: AuditInputs) -> list[Finding]:
-    """One finding for the places that tell a class from the rest by themselves."""
+    """One finding for the places that tell a class from the rest by themselves.
+
+    Raises:
+        CheckNotRun: there are too few pictures of every class.
+    """
     measurements: Measurements = inputs.required("measurements")
-    rows, folds = drawn_folds(inputs, MOST_EXAMPLES)
+    rows, folds = drawn_folds(inputs, len(inputs.dataset.examples))
     known = measurements.known[rows]
     rows, folds = rows[known], folds[known]
+    drawn = evenly_drawn(inputs.dataset.labels[rows], MOST_EXAMPLES)
+    rows, folds = rows[drawn], folds[drawn]
     names, labels = inputs.dataset.class_names, inputs.dataset.labels[rows]
+    counts = np.bincount(labels, minlength=len(names))
+    if not ((counts >= MIN_MEMBERS) & (len(labels) - counts >= MIN_MEMBERS)).any():
+        raise CheckNotRun(
+            f"no class has {MIN_MEMBERS} pictures, and the rest as many, among those looked at"
+        )
     pixels = cut(measurements.thumbnails[rows])
     with threadpool_limits(1, "blas"):  # the matrices are too small to be shared out
         told = [tell_by_patch(patch, labels, folds, len(names)) for patch in pixels]
@@ -68,6 +80,22 @@ def patches(inputs: AuditInputs) -> list[Finding]:
             evidence=tuple(local),
         )
     ]
+
+
+def evenly_drawn(labels: np.ndarray, most: int) -> np.ndarray:
+    """int64, positions, ascending: all, or as many drawn at random, each class by its share.
+
+    Args:
+        labels: int64, shape (n,).
+        most: how many at most.
+    """
+    n = len(labels)
+    if n <= most:
+        return np.arange(n)
+    shuffled = np.random.default_rng(0).permutation(n)
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    # Equal steps through the classes, one after the other, give each its share.
+    return np.sort(by_class[np.arange(most) * n // most])
 
 
 def cut(thumbnails: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from tl_app.audit.parts import Part, take_apart
 from tl_app.audit.tiff_tags import Tags, read_tags
@@ -11,7 +12,7 @@ PRIVATE: tuple[str, ...] = (
     "GPS position",
     "name of a place",
     "serial number",
-    "name of a person or device",
+    "name of a person",
     "maker's notes",
 )
 """What may be found, for people; a picture's facts are bits in this order."""
@@ -21,7 +22,7 @@ _GPS, _PLACE, _SERIAL, _NAME, _MAKER = range(len(PRIVATE))
 _GPS_TAGS = (2, 4, 20, 22)  # latitude and longitude, here and of the destination
 _SERIAL_TAGS = (0xA431, 0xA435)  # of the body and the lens
 _OWNER_TAG, _MAKER_NOTE_TAG = 0xA430, 0x927C
-_NAME_TAGS = (0x013B, 0x8298, 0x9C9D, 0x013C)  # artist, copyright, Windows' author, computer
+_NAME_TAGS = (0x013B, 0x8298, 0x9C9D)  # artist, copyright, Windows' author
 _DNG_SERIAL_TAG = 0xC62F
 _XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG = 700, 33723, 34377
 _MAKE_TAG, _MODEL_TAG = 0x010F, 0x0110
@@ -33,13 +34,22 @@ _XMP_WORDS: dict[int, re.Pattern[bytes]] = {
     ),
     _SERIAL: re.compile(rb"(aux|exifEX):(Body|Lens)?SerialNumber"),
     _NAME: re.compile(
-        rb"dc:(creator|rights)|photoshop:(Credit|CaptionWriter)|xmpRights:Owner|aux:OwnerName"
+        rb"dc:(creator|rights)|tiff:(Artist|Copyright)|CreatorContactInfo|xmpRights:Owner"
+        rb"|photoshop:(Credit|CaptionWriter)|aux:OwnerName"
         rb"|(exifEX:Camera|plus:Licensor|plus:CopyrightOwner)\w*Name|Ext:PersonInImage|mwg-rs:Name"
     ),
 }
 _IPTC_PLACES, _IPTC_NAMES = (26, 27, 90, 92, 95, 100, 101), (80, 85, 110, 116, 118, 122)
 _IPTC_RECORD = re.compile(rb"\x1c\x02(.)", re.DOTALL)
-_TEXT_NAMES = (b"author", b"artist", b"copyright", b"creator", b"owner")
+
+_HEIF_EXIF = re.compile(rb"(?:Exif\0\0(?:.{4})?|\0{4})(?=II\*\0|MM\0\*)", re.DOTALL)
+"""What stands before EXIF data in HEIF: an offset of four bytes, zero or over the word. The word
+alone is not enough: it also names the kind of an item, in the table of contents."""
+
+_MOST_EXIF_BLOCKS = 16
+"""Of a HEIF file; it may hold several pictures."""
+
+_NAME_KEYWORDS = frozenset({b"author", b"artist", b"copyright", b"creator", b"owner"})
 
 
 def private_facts(data: bytes, image_format: str) -> tuple[int, str]:
@@ -73,18 +83,24 @@ def _facts_of(part: Part) -> tuple[int, str]:
         return _xmp_bits(part.content), ""
     if part.kind == "iptc":
         return _iptc_bits(part.content), ""
-    if part.kind == "text" and part.content.lower().startswith(_TEXT_NAMES):
+    if part.kind == "note" and part.content.partition(b"\0")[0].strip().lower() in _NAME_KEYWORDS:
         return 1 << _NAME, ""
     return 0, ""
 
 
 def _facts_among_pixels(data: bytes, image_format: str) -> tuple[int, str]:
     """TIFF is tags throughout; HEIF holds EXIF data and XMP somewhere."""
-    start = data.find(b"Exif\0\0") + 6 if image_format == "HEIF" else 0
-    tags = read_tags(data[start:])
+    if image_format == "HEIF":
+        bits, camera = _xmp_bits(data), ""
+        for start in islice(_HEIF_EXIF.finditer(data), _MOST_EXIF_BLOCKS):
+            tags = read_tags(data[start.end() :])
+            bits |= _tag_bits(tags)
+            camera = camera or camera_of(tags)
+        return bits, camera
+    tags = read_tags(data)
     bits = _tag_bits(tags) | _iptc_bits(tags.main.get(_IPTC_TAG, b""))
     bits |= _iptc_bits(tags.main.get(_PHOTOSHOP_TAG, b""))
-    bits |= _xmp_bits(data if image_format == "HEIF" else tags.main.get(_XMP_TAG, b""))
+    bits |= _xmp_bits(tags.main.get(_XMP_TAG, b""))
     return bits, camera_of(tags)
 
 
@@ -111,6 +127,7 @@ def _holds(value: bytes | None) -> bool:
 
 
 def _xmp_bits(packet: bytes) -> int:
+    packet = packet.replace(b"\0", b"")  # of UTF-16 and UTF-32, the letters stay
     return sum(1 << bit for bit, words in _XMP_WORDS.items() if words.search(packet))
 
 

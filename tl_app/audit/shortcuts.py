@@ -6,6 +6,8 @@ A network finds them, too, and fails where they are no longer there.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -128,17 +130,42 @@ def _of(cases: list[Evidence]) -> str:
 def _categories(inputs: AuditInputs) -> dict[str, list[str]]:
     """Of each example: what is a word rather than a number."""
     examples = inputs.dataset.examples
-    names = inputs.dataset.class_names
+    class_of = [inputs.dataset.class_names[example.label] for example in examples]
     return {
         "file format": [example.image_format for example in examples],
         "colour mode": [example.mode for example in examples],
-        "source folder": [source_folder(e.path, names[e.label]) for e in examples],
+        "source folder": source_folders([example.path for example in examples], class_of),
         "camera": [bytes(name).hex() for name in inputs.required("measurements").rows["camera"]],
     }
 
 
-def source_folder(path: str, class_name: str) -> str:
-    """The folders of a path that name neither its class nor its side."""
-    known = {fold(class_name), *SIDES, "val", "valid"}
+def source_folders(paths: Sequence[str], class_of: Sequence[str]) -> list[str]:
+    """Of each example, the folders of its path that may tell where it comes from.
+
+    They name neither a side nor the class. A folder below that of a class, such as one of a breed
+    or a patient, can hold nothing else, which is no shortcut; one counts where folders of its name
+    lie below two classes.
+    """
+    placed = [
+        _around_class(path, class_name) for path, class_name in zip(paths, class_of, strict=True)
+    ]
+    classes_over: defaultdict[str, set[str]] = defaultdict(set)
+    for (_, below), class_name in zip(placed, class_of, strict=True):
+        for folder in below:
+            classes_over[folder].add(class_name)
+    return [
+        "/".join([*above, *(folder for folder in below if len(classes_over[folder]) > 1)])
+        for above, below in placed
+    ]
+
+
+def _around_class(path: str, class_name: str) -> tuple[list[str], list[str]]:
+    """The folders above and below that of the class, all above where there is none; no sides."""
     parts = os.path.dirname(path).split("/")
-    return "/".join(part for part in parts if fold(part) not in known)
+    is_class = [fold(part) == fold(class_name) for part in parts]
+    place = is_class.index(True) if any(is_class) else len(parts)
+    above, below = parts[:place], parts[place + 1 :]
+    sides = {*SIDES, "val", "valid"}
+    return [part for part in above if fold(part) not in sides], [
+        part for part in below if fold(part) not in sides
+    ]

@@ -16,7 +16,7 @@ from tl_app.audit.pictures import open_picture
 from tl_app.audit.private import private_facts
 from tl_app.audit.tiff_tags import ORIENTATION, orientation_only, read_tags
 from tl_app.errors import ConfigError, StorageError, UnusablePicture
-from tl_app.inputs.files import HEADER_ERRORS
+from tl_app.inputs.files import HEADER_ERRORS, quiet
 from tl_app.progress import Bar
 from tl_app.records import Example
 from tl_app.storage import storage_errors, write_atomic
@@ -42,6 +42,12 @@ class Stripped:
 
     def to_dict(self) -> dict[str, Any]:
         return {"written": list(self.written), "left_out": dict(self.left_out)}
+
+
+_DAMAGED = "it is damaged, and cannot be taken apart safely"
+
+_TRACES = (b"Exif\0\0", b"ns.adobe.com/xap/", b"ns.adobe.com/xmp/", b"<x:xmpmeta")
+"""Bytes that EXIF data and XMP begin with, wherever they lie."""
 
 
 class CannotStrip(Exception):
@@ -122,10 +128,12 @@ def strip(data: bytes, image_format: str) -> bytes:
         return data  # has no place for metadata
     if parts is None:
         raise CannotStrip(f"{image_format} files cannot be cleaned without coding them anew")
+    if any(part.kind == "unparsed" for part in parts):
+        raise CannotStrip(_DAMAGED)
     clean = _joined(parts, image_format)
     bits, _ = private_facts(clean, image_format)
-    if bits or not _same_pixels(data, clean, image_format):
-        raise CannotStrip("it is damaged, and cannot be taken apart safely")
+    if bits or not _same_pixels(data, clean, image_format) or not _is_clean(clean, image_format):
+        raise CannotStrip(_DAMAGED)
     return clean
 
 
@@ -144,6 +152,22 @@ def _joined(parts: list[Part], image_format: str) -> bytes:
     if image_format == "WEBP":
         return webp_joined(kept, has_exif=has_exif)
     return b"".join(kept)
+
+
+def _is_clean(data: bytes, image_format: str) -> bool:
+    """Whether Pillow and a plain search find nothing either, but the orientation."""
+    try:
+        image = open_picture(data, image_format)
+        with quiet():
+            image.load()  # PNG may have EXIF data behind its pixels
+            tags = image.getexif()
+    except HEADER_ERRORS:
+        return False
+    if any(tag != ORIENTATION for tag in tags):
+        return False
+    if ORIENTATION in tags and image_format == "JPEG":
+        data = data.replace(jpeg_exif(orientation_only(tags[ORIENTATION])), b"", 1)
+    return not any(trace in data for trace in _TRACES)
 
 
 def _same_pixels(before: bytes, after: bytes, image_format: str) -> bool:
