@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -67,7 +68,9 @@ def test_files_move_out_of_sight_and_back(root: Path) -> None:
     back = undo(root)
     assert sorted(back.moved) == sorted(NAMES[1:])
     assert files_of(root) == before
-    assert undo(root).moved == ()
+    assert not (root / ".quarantine").exists()
+    with pytest.raises(DataError, match="Nothing of this folder"):
+        undo(root)
 
 
 def test_rows_for_review_are_left_alone(root: Path) -> None:
@@ -99,7 +102,7 @@ def test_what_changed_or_is_gone_is_left_and_told(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["../out.jpg", "/etc/passwd", "cat/../../out.jpg", "", "link/x.jpg", "link.jpg"],
+    ["../out.jpg", "/etc/passwd", "cat/../../out.jpg", "", "link/x.jpg", "cat/\0.jpg"],
 )
 def test_nothing_moves_where_a_path_leads_out(root: Path, path: str) -> None:
     outside = root.parent / "elsewhere"
@@ -107,7 +110,6 @@ def test_nothing_moves_where_a_path_leads_out(root: Path, path: str) -> None:
     (outside / "x.jpg").write_bytes(b"x")
     (root.parent / "out.jpg").write_bytes(b"x")
     (root / "link").symlink_to(outside)
-    (root / "link.jpg").symlink_to(outside / "x.jpg")
     bad = FixRow(path, "", "quarantine", hashlib.sha256(b"x").hexdigest())
     with pytest.raises(DataError, match="out of the data's folder"):
         apply_fixes(root, [row(root, NAMES[0]), bad])
@@ -144,7 +146,9 @@ def test_a_new_file_in_the_place_of_one_in_quarantine_is_judged_by_itself(root: 
     (root / NAMES[0]).write_bytes(b"a new one")
     assert "changed" in apply_fixes(root, [old], now=NOW).left[NAMES[0]]
     assert apply_fixes(root, [row(root, NAMES[0])], now=NOW).moved == (NAMES[0],)
-    assert undo(root).moved == (NAMES[0],)  # the later one; the other is still there
+    back = undo(root)
+    assert back.moved == (NAMES[0],)
+    assert "older version" in back.left[NAMES[0]]
     assert (root / NAMES[0]).read_bytes() == b"a new one"
     assert list((root / ".quarantine").glob("*/files/cat/a.jpg"))
 
@@ -161,6 +165,110 @@ def test_a_quarantine_that_leads_elsewhere_is_refused(root: Path, tmp_path: Path
     (root / ".quarantine").symlink_to(tmp_path)
     with pytest.raises(DataError, match="symbolic link"):
         apply_fixes(root, [row(root, NAMES[0])])
+
+
+def test_a_lock_that_is_a_link_leaves_what_it_leads_to(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "foreign").write_text("mine")
+    (root / ".quarantine").mkdir()
+    (root / ".quarantine/lock").symlink_to(tmp_path / "foreign")
+    with pytest.raises(DataError, match="not one that tl-app made"):
+        apply_fixes(root, [row(root, NAMES[0])])
+    assert (tmp_path / "foreign").read_text() == "mine"
+
+
+@pytest.mark.parametrize("link", ["x", "x/files", "x/files/cat"])
+def test_undo_takes_nothing_from_behind_a_link(root: Path, tmp_path: Path, link: str) -> None:
+    foreign = tmp_path / "foreign"
+    place = foreign / Path("x/files/cat/mine.jpg").relative_to(link)
+    place.parent.mkdir(parents=True)
+    place.write_text("mine")
+    batch = root / ".quarantine/x"
+    (root / ".quarantine" / link).parent.mkdir(parents=True)
+    (root / ".quarantine" / link).symlink_to(foreign)
+    (batch / "plan.json").write_text('{"files": {"cat/mine.jpg": ""}}')
+    with pytest.raises(DataError, match="not one that tl-app made"):
+        undo(root)
+    assert place.read_text() == "mine"
+
+
+@pytest.mark.parametrize("plan", ["{}", "[]", '{"files": {"cat', '{"files": {"../x": ""}}'])
+def test_a_damaged_plan_is_told(root: Path, plan: str) -> None:
+    (root / ".quarantine/x").mkdir(parents=True)
+    (root / ".quarantine/x/plan.json").write_text(plan)
+    with pytest.raises(RunError, match="plan of the quarantine is damaged") as told:
+        undo(root)
+    assert "train" not in str(told.value)
+
+
+def test_a_link_into_a_store_moves_and_the_store_stays(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "store.jpg").write_bytes(b"x")
+    (root / "cat/link.jpg").symlink_to(tmp_path / "store.jpg")
+    assert apply_fixes(root, [row(root, "cat/link.jpg")]).moved == ("cat/link.jpg",)
+    assert not os.path.lexists(root / "cat/link.jpg")
+    assert (tmp_path / "store.jpg").read_bytes() == b"x"
+    undo(root)
+    assert (root / "cat/link.jpg").is_symlink()
+
+
+def test_one_file_that_cannot_be_moved_stops_no_other(root: Path, monkeypatch) -> None:
+    real = os.link
+
+    def link(source, target, **more):
+        if Path(source).name == "a.jpg":
+            raise OSError(errno.EXDEV, "Invalid cross-device link", str(source))
+        real(source, target, **more)
+
+    monkeypatch.setattr(os, "link", link)
+    rows = [row(root, name) for name in NAMES]
+    done = apply_fixes(root, rows)
+    assert sorted(done.moved) == sorted(NAMES[1:])
+    assert "cross-device" in done.left[NAMES[0]]
+    assert (root / NAMES[0]).exists()
+
+
+def test_a_class_folder_that_became_a_file_stops_no_other(root: Path) -> None:
+    apply_fixes(root, [row(root, name) for name in NAMES])
+    (root / "cat").rmdir()
+    (root / "cat").touch()
+    back = undo(root)
+    assert sorted(back.moved) == sorted(NAMES[2:])
+    assert set(back.left) == set(NAMES[:2])
+
+
+def test_a_path_written_otherwise_is_the_same_path(root: Path) -> None:
+    done = apply_fixes(root, [row(root, "cat//a.jpg"), row(root, "cat/a.jpg")])
+    assert (done.moved, done.left) == (("cat/a.jpg",), {})
+
+
+@pytest.mark.parametrize("verb", [apply_fixes, undo])
+def test_new_names_are_on_the_disk_before_old_ones_go(root: Path, monkeypatch, verb) -> None:
+    rows = [row(root, name) for name in NAMES]
+    if verb is undo:
+        apply_fixes(root, rows)
+    synced, unsafe = set(), []
+    real_sync, real_unlink = os.fsync, os.unlink
+
+    def sync(descriptor):
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real_sync(descriptor)
+
+    def unlink(place, **more):
+        if Path(place).parent.name in ("cat", "dog"):
+            base = root if verb is undo else next((root / ".quarantine").glob("*/files"))
+            target = base / Path(place).parent.name
+            unsafe.extend(one for one in (target, target.parent) if str(one) not in synced)
+        real_unlink(place, **more)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "unlink", unlink)
+    if verb is undo:
+        (root / "cat").rmdir()
+        (root / "dog").rmdir()
+        undo(root)
+    else:
+        apply_fixes(root, rows)
+        assert str(root / ".quarantine") in synced
+    assert not unsafe
 
 
 def test_nothing_to_undo(root: Path) -> None:
@@ -258,7 +366,7 @@ print("moved before", moved)
 
 
 @pytest.mark.parametrize(
-    ("options", "n_free", "moved"), [("size=256k", 0, 0), ("size=1m,nr_inodes=60", 7, 10)]
+    ("options", "n_free", "moved"), [("size=256k", 0, 0), ("size=1m,nr_inodes=60", 16, 10)]
 )
 def test_a_full_disk_loses_nothing(tmp_path: Path, options: str, n_free: int, moved: int) -> None:
     done = in_own_mounts(FULL, tmp_path, options, n_free)

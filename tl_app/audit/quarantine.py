@@ -15,7 +15,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,7 +42,7 @@ class Moved:
     Attributes:
         folder: of the quarantine.
         moved: paths that were moved now, relative to the data's folder.
-        left: path -> why it was left where it is.
+        left: path -> why it, or an older version of it, was left where it is.
     """
 
     folder: Path
@@ -64,8 +65,8 @@ def apply_fixes(root: Path, rows: Sequence[FixRow], *, now: datetime | None = No
         now: names the folder of this time.
 
     Raises:
-        DataError: a path leads out of the folder, or is a symbolic link out of it; nothing was
-            moved.
+        DataError: a path leads out of the folder, also by way of a folder that is a link, or the
+            quarantine holds links that lead elsewhere; nothing was moved.
         RunError: another process moves files of this folder.
         StorageError: the disk is full or a folder cannot be written; what was not moved is
             where it was.
@@ -73,17 +74,17 @@ def apply_fixes(root: Path, rows: Sequence[FixRow], *, now: datetime | None = No
     wanted: dict[str, FixRow] = {}
     for row in rows:
         if row.action == "quarantine":
-            wanted.setdefault(row.path, row)
+            wanted.setdefault(str(PurePosixPath(row.path)), row)  # "cat//a" is "cat/a"
     _require_inside(root, wanted)
     with _locked(root) as folder:
         stored = _stored(folder)
-        moved: list[str] = []
         left: dict[str, str] = {}
         todo: dict[str, str] = {}
+        places: dict[str, tuple[Path, Path]] = {}
         for path, row in wanted.items():
-            if path in stored and _is_one_file(root / path, stored[path]):
-                _unlink(root / path)  # a kill came between the new name and the end of the old
-                moved.append(path)
+            named_twice = [p for p in stored.get(path, ()) if _is_one_file(root / path, p)]
+            if named_twice:  # a kill came between the new name and the end of the old
+                places[path] = (root / path, named_twice[0])
                 continue
             reason = _reason_to_leave(root / path, row)
             if reason is None:
@@ -93,22 +94,20 @@ def apply_fixes(root: Path, rows: Sequence[FixRow], *, now: datetime | None = No
         if todo:
             batch = _new_batch(folder, now or datetime.now(UTC))
             write_json(batch / PLAN, {"format": FORMAT, "files": todo})
-            _sync(batch)
-        for path in todo:
-            _move(root / path, batch / "files" / path)
-            moved.append(path)
-        for parent in {(root / path).parent for path in moved}:
-            _sync(parent)
-        return Moved(folder, tuple(moved), left)
+            for changed in (batch, folder, root):
+                _sync(changed)
+            places |= {path: (root / path, batch / "files" / path) for path in todo}
+        return Moved(folder, _move(places, left), left)
 
 
 def undo(root: Path) -> Moved:
     """Put everything in quarantine back where it was.
 
-    A file whose place is taken stays in quarantine, and is told of.
+    A file whose place is taken stays in quarantine, and is told of. So do older versions: of
+    several that had one path the latest comes back.
 
     Raises:
-        DataError: there is no quarantine here.
+        DataError: there is no quarantine here, or it holds links that lead elsewhere.
         RunError: another process moves files of this folder, or a plan is damaged.
         StorageError: a folder cannot be written; doing it again does what is left.
     """
@@ -119,23 +118,21 @@ def undo(root: Path) -> Moved:
             allowed=f"a folder with {FOLDER}, as tl-app audit --apply makes it",
         )
     with _locked(root) as folder:
-        moved, left = [], {}
+        left: dict[str, str] = {}
         stored = _stored(folder)
         _require_inside(root, stored)
-        for path, place in stored.items():
+        places: dict[str, tuple[Path, Path]] = {}
+        for path, (*older, latest) in stored.items():
             target = root / path
-            if _is_one_file(target, place):
-                _unlink(place)
-                moved.append(path)
-            elif os.path.lexists(target):
-                left[path] = f"its place is taken; it stays at {place}"
+            if os.path.lexists(target) and not _is_one_file(target, latest):
+                left[path] = f"its place is taken; it stays at {latest}"
             else:
-                _move(place, target)
-                moved.append(path)
-        for parent in {(root / path).parent for path in moved}:
-            _sync(parent)
+                places[path] = (latest, target)
+                if older:
+                    left[path] = f"an older version of it stays at {', '.join(map(str, older))}"
+        moved = _move(places, left)
         _remove_empty(folder)
-        return Moved(folder, tuple(moved), left)
+        return Moved(folder, moved, left)
 
 
 # --- what may be moved -----------------------------------------------------------------------
@@ -153,19 +150,25 @@ def _require_inside(root: Path, paths: Iterable[str]) -> None:
             f"{counted(len(outside), 'path leads', 'paths lead')} out of the data's folder; "
             "nothing was moved.",
             received=named(outside),
-            allowed=f"files below {root}, no symbolic links out of it",
+            allowed=f"files below {root}, in no folder that is a link out of it",
             next_step="take these rows out of the table",
         )
 
 
 def _is_inside(real_root: str, path: str) -> bool:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts or pure.parts[0] == FOLDER:
+    """A link is moved itself, so what it leads to may lie anywhere; the folder it is in may not."""
+    if not _is_plain(path):
         return False
-    place = os.path.join(real_root, path)
-    # Both the folder that the entry is in, and what it is a link to.
-    reached = (os.path.realpath(os.path.dirname(place)), os.path.realpath(place))
-    return all(f"{one}/".startswith(f"{real_root}/") for one in reached)
+    parent = os.path.realpath(os.path.dirname(os.path.join(real_root, path)))
+    return f"{parent}/".startswith(f"{real_root}/")
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path by itself names something below a folder, and not the quarantine."""
+    parts = PurePosixPath(path).parts
+    return (
+        bool(parts) and not {"/", "//", ".."} & {*parts} and "\0" not in path and parts[0] != FOLDER
+    )
 
 
 def _reason_to_leave(file: Path, row: FixRow) -> str | None:
@@ -207,25 +210,43 @@ def _locked(root: Path) -> Iterator[Path]:
         )
     folder = root / FOLDER
     if folder.is_symlink():
-        raise DataError(
-            "The quarantine is a symbolic link.",
-            received=shown(folder),
-            allowed="a folder of its own below the data",
-            next_step="take the link away",
-        )
+        raise _linked(folder)
+    lock = folder / "lock"
     with storage_errors(folder, elsewhere=ELSEWHERE):
         folder.mkdir(exist_ok=True)
-        file = (folder / "lock").open("w")
-    with file:
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR):
+                raise _linked(lock) from error
+            raise
+    with os.fdopen(descriptor, "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if not os.path.samestat(os.fstat(file.fileno()), lock.lstat()):
+                raise FileNotFoundError  # another process ended just now, and took it away
+        except (BlockingIOError, FileNotFoundError):
             raise RunError(
                 "Another process is moving files of this folder.",
                 received=str(root),
                 next_step="wait for it",
             ) from None
-        yield folder
+        try:
+            yield folder
+        finally:
+            if os.listdir(folder) == [lock.name]:
+                with suppress(OSError):
+                    lock.unlink()
+                    folder.rmdir()
+
+
+def _linked(place: Path) -> DataError:
+    return DataError(
+        "The quarantine is not one that tl-app made: a link or a folder is in the way.",
+        received=shown(place),
+        allowed=f"folders and files of its own below {FOLDER}, no symbolic links to others",
+        next_step="take it away",
+    )
 
 
 def _new_batch(folder: Path, now: datetime) -> Path:
@@ -239,68 +260,134 @@ def _new_batch(folder: Path, now: datetime) -> Path:
     raise StorageError("A thousand moves in one second.", received=str(folder))
 
 
-def _stored(folder: Path) -> dict[str, Path]:
-    """Path -> where it lies, of all files in quarantine; of one path the latest.
+def _stored(folder: Path) -> dict[str, list[Path]]:
+    """Path -> where it lies, of all files in quarantine; of one path the latest is last.
 
     Raises:
+        DataError: what should lie in quarantine lies behind a symbolic link.
         RunError: a plan is damaged.
     """
-    found: dict[str, Path] = {}
-    for plan in sorted(folder.glob(f"*/{PLAN}")):
-        for path in read_json(plan)["files"]:
-            place = plan.parent / "files" / path
-            if os.path.lexists(place):
-                found[path] = place
+    found: dict[str, list[Path]] = {}
+    real_folder = Path(os.path.realpath(folder))
+    for batch in sorted(folder.iterdir()):
+        if batch.is_symlink() or (batch / "files").is_symlink():
+            raise _linked(batch)
+        if not (batch / PLAN).exists():
+            continue
+        for path in _planned(batch / PLAN):
+            place = batch / "files" / path
+            if not os.path.lexists(place):
+                continue
+            if (
+                Path(os.path.realpath(place.parent))
+                != (real_folder / place.relative_to(folder)).parent
+            ):
+                raise _linked(place.parent)
+            found.setdefault(path, []).append(place)
     return found
+
+
+def _planned(plan: Path) -> list[str]:
+    """
+    Raises:
+        RunError: it is damaged.
+    """
+    try:
+        content = read_json(plan)
+    except (RunError, OSError):
+        content = None
+    match content:
+        case {"files": dict(files)} if all(map(_is_plain, files)):
+            return list(files)
+    raise RunError(
+        "A plan of the quarantine is damaged.",
+        received=shown(plan),
+        allowed="the file as tl-app wrote it",
+        next_step=f"bring it back from a copy, or move what is below {shown(plan.parent)} by hand",
+    )
 
 
 # --- moving ----------------------------------------------------------------------------------
 
 
-def _move(source: Path, target: Path) -> None:
-    """Give a file another name; whatever has that name already is left as it is.
+def _move(places: Mapping[str, tuple[Path, Path]], left: dict[str, str]) -> tuple[str, ...]:
+    """Give files other names; whatever has one already is left as it is.
+
+    Folder by folder, new names are on the disk before the old ones go.
+
+    Args:
+        places: path -> where the file is, and where it goes.
+        left: gets the paths of files that could not be moved, and why.
+
+    Returns:
+        The paths of those that were.
 
     Raises:
-        StorageError: it cannot be done; the file is where it was.
+        StorageError: the disk is full or read-only; doing it again does what is left.
     """
-    with storage_errors(target, elsewhere=ELSEWHERE):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target, follow_symlinks=False)
-        except FileExistsError:
-            raise StorageError(
-                "A file stands where another one was to go.",
-                received=str(target),
-                allowed="a free name",
-                next_step="move it away, then run again",
-            ) from None
-        except OSError as error:
-            # No hard links on this file system, or none to files of others.
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
-                raise _cannot(source, error) from error
-            if os.path.lexists(target):
-                raise _cannot(source, error) from error
-            os.rename(source, target)
-            return
-    _unlink(source)
+    by_folder: dict[Path, list[str]] = defaultdict(list)
+    for path, (_, target) in places.items():
+        by_folder[target.parent].append(path)
+    moved: list[str] = []
+    for folder, paths in by_folder.items():
+        named_twice: list[str] = []
+        for path in paths:
+            source, target = places[path]
+            with _failures(path, target, left):
+                _make_folder(folder)
+                _give_name(source, target)
+                named_twice.append(path)
+        _sync(folder)
+        for path in named_twice:
+            source, target = places[path]
+            with _failures(path, source, left):
+                _take_name(source, target)
+                moved.append(path)
+        for parent in {places[path][0].parent for path in named_twice}:
+            _sync(parent)
+    return tuple(moved)
 
 
-def _cannot(source: Path, error: OSError) -> Exception:
-    """Errors that `storage_errors` words stay as they are."""
-    if error.errno in (errno.EXDEV, errno.ENAMETOOLONG):
-        return StorageError(
-            f"A file cannot be moved: {error.strerror}.",
-            received=str(source),
-            allowed="files on the file system of the data's folder, with names of usual length",
-            next_step="take its row out of the table",
-        )
-    return error
+@contextmanager
+def _failures(path: str, place: Path, left: dict[str, str]) -> Iterator[None]:
+    """Note why one file stays; what would befall all the others is raised."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            with storage_errors(place, elsewhere=ELSEWHERE):
+                raise
+        left[path] = f"it cannot be moved: {error.strerror} ({error.filename2 or error.filename})"
 
 
-def _unlink(place: Path) -> None:
-    """One of two names of a file."""
-    with storage_errors(place, elsewhere=ELSEWHERE):
-        place.unlink()
+def _make_folder(folder: Path) -> None:
+    """With those above it, each on the disk before anything is in it."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir()
+        _sync(folder.parent)
+
+
+def _give_name(source: Path, target: Path) -> None:
+    if _is_one_file(source, target):
+        return
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        # No hard links on this file system, or none to files of others.
+        without_links = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+        if error.errno not in without_links or os.path.lexists(target):
+            raise
+        os.rename(source, target)
+
+
+def _take_name(source: Path, target: Path) -> None:
+    try:
+        source.unlink(missing_ok=True)  # a rename took it already
+    except OSError:
+        with suppress(OSError):
+            target.unlink()
+        raise
 
 
 def _is_one_file(first: Path, second: Path) -> bool:
