@@ -105,6 +105,20 @@ def write(root: Path, path: str, label: int, data: bytes, **more) -> Example:
     return example_of(root, path, label, **more)
 
 
+@pytest.mark.parametrize(("side", "proposed"), [(None, {"cat/1.jpg": "quarantine"}), ("test", {})])
+def test_a_file_that_a_kept_link_leads_to_is_not_proposed(
+    tmp_path: Path, side: Side | None, proposed: dict[str, str]
+) -> None:
+    real = write(tmp_path, "cat/2.jpg", 0, jpeg(photo(1)), side="train" if side else None)
+    (tmp_path / "cat/1.jpg").symlink_to("2.jpg")
+    link = example_of(tmp_path, "cat/1.jpg", 0, side=side)
+    audit = run_checks(inputs_of(dataset_of(tmp_path, [link, real]), tmp_path))
+    kinds = ["exact_copies"] if side is None else ["exact_copies", "leakage"]
+    for kind in kinds:
+        assert fixed(of_kind(audit, kind)) == proposed
+    assert of_kind(audit, "exact_copies").title.startswith("1 picture")
+
+
 def test_copies_of_bytes_and_of_pixels(tmp_path: Path) -> None:
     photo(1).save(tmp_path / "x.png")
     photo(1).save(tmp_path / "y.png", compress_level=1)

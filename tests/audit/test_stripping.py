@@ -165,6 +165,19 @@ def test_nothing_is_written_over(pictures, tmp_path: Path):
     assert (tmp_path / "clean/mine.txt").read_text() == "mine"
 
 
+def test_names_that_are_one_on_the_disk_stop_no_other(tmp_path: Path):
+    names = ["cat/a.jpg", "cat/b.jpg"]
+    root = tmp_path / "photos"
+    (root / "cat").mkdir(parents=True)
+    for name in names:
+        (root / name).write_bytes(jpeg(photo(1)))
+    first, last = (example_of(root, name, 0) for name in names)
+    second = replace(first, path="cat/./a.jpg")
+    done = strip_pictures(root, [first, second, last], tmp_path / "clean", SilentBar())
+    assert done.written == (first.path, last.path)
+    assert "are one" in done.left_out[second.path]
+
+
 def test_a_path_that_leads_out_is_left_out(tmp_path: Path):
     root = tmp_path / "photos"
     root.mkdir()

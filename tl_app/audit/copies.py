@@ -25,15 +25,18 @@ def exact_copies(inputs: AuditInputs) -> list[Finding]:
         kept, *others = inputs.kept_first(members)
         cases.append(_case(inputs, [kept, *others]))
         problem = f"a copy of {examples[kept].path}"
-        fixes += [Fix(examples[i].path, problem, "quarantine") for i in others]
+        fixes += [
+            Fix(examples[i].path, problem, "quarantine") for i in others if inputs.may_go(i, [kept])
+        ]
     if not cases:
         return []
     wording = inputs.wording
+    n_others = sum(len(case.paths) - 1 for case in cases)
     return [
         Finding(
             kind="exact_copies",
             severity="warn",
-            title=f"{counted(len(fixes), wording.noun)} are exact copies of "
+            title=f"{counted(n_others, wording.noun)} are exact copies of "
             f"{counted(len(cases), 'other')}, {wording.alike}.",
             advice="Keep one of each: copies count twice in training and in every figure.",
             evidence=tuple(cases),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,8 +69,27 @@ class AuditInputs:
         return value
 
     def kept_first(self, indices: list[int]) -> list[int]:
-        """Copies in the order in which they are worth keeping."""
-        return sorted(indices, key=lambda i: (KEPT_FIRST.index(self.sides[i]), self.path(i)))
+        """Copies in the order in which they are worth keeping: files before links to them."""
+
+        def rank(i: int) -> tuple[int, bool, str]:
+            entry, file = self._entry_and_file(i)
+            return (KEPT_FIRST.index(self.sides[i]), entry != file, self.path(i))
+
+        return sorted(indices, key=rank)
+
+    def may_go(self, i: int, kept: list[int]) -> bool:
+        """Whether an example can be moved away without a kept one losing its file."""
+        entry, file = self._entry_and_file(i)
+        return all(
+            file != kept_file or (entry != file and kept_entry == kept_file)
+            for kept_entry, kept_file in map(self._entry_and_file, kept)
+        )
+
+    def _entry_and_file(self, i: int) -> tuple[str, str]:
+        """Where an example's name stands, and where its bytes do; they differ for links alone."""
+        place = os.path.join(self.dataset.root, self.path(i))
+        folder, name = os.path.split(place)
+        return os.path.join(os.path.realpath(folder), name), os.path.realpath(place)
 
 
 def gather(

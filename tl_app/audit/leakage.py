@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 
-from tl_app.audit.inputs import KEPT_FIRST, AuditInputs, CheckNotRun
+from tl_app.audit.inputs import AuditInputs, CheckNotRun
 from tl_app.data.listing import counted
 from tl_app.findings import Evidence, Finding, Fix
 from tl_app.records import SIDES
@@ -84,6 +84,7 @@ def _fixes(inputs: AuditInputs, groups: list[list[int]]) -> tuple[Fix, ...]:
     for members in groups:
         first, *others = inputs.kept_first(members)
         kept_side = inputs.sides[first]
+        kept = [i for i in members if inputs.sides[i] == kept_side]
         fixes += [
             Fix(
                 inputs.path(i),
@@ -91,6 +92,6 @@ def _fixes(inputs: AuditInputs, groups: list[list[int]]) -> tuple[Fix, ...]:
                 "review" if inputs.is_own_split else "quarantine",
             )
             for i in others
-            if KEPT_FIRST.index(inputs.sides[i]) > KEPT_FIRST.index(kept_side)
+            if i not in kept and inputs.may_go(i, kept)
         ]
     return tuple(fixes)

@@ -15,7 +15,7 @@ from tl_app.audit.parts import Part, jpeg_exif, png_exif, take_apart, webp_exif,
 from tl_app.audit.pictures import open_picture
 from tl_app.audit.private import private_facts
 from tl_app.audit.tiff_tags import ORIENTATION, orientation_only, read_tags
-from tl_app.errors import ConfigError, StorageError, UnusablePicture
+from tl_app.errors import ConfigError, UnusablePicture
 from tl_app.inputs.files import HEADER_ERRORS, quiet
 from tl_app.progress import Bar
 from tl_app.records import Example
@@ -26,6 +26,8 @@ _EXIF_WRITERS: dict[str, Callable[[bytes], bytes]] = {
     "PNG": png_exif,
     "WEBP": webp_exif,
 }
+
+ELSEWHERE = "name another folder with --strip DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,13 @@ def strip_pictures(
         else:
             try:
                 clean = strip((root / example.path).read_bytes(), example.image_format)
+                _require_free(target)
             except (OSError, CannotStrip) as problem:
                 left_out[example.path] = str(getattr(problem, "strerror", None) or problem)
             else:
-                _write(target, clean)
+                write_atomic(
+                    target, lambda file, clean=clean: file.write(clean), elsewhere=ELSEWHERE
+                )
                 written.append(example.path)
         bar.advance()
     return Stripped(tuple(written), left_out)
@@ -102,7 +107,7 @@ def require_apart(root: Path, destination: Path) -> None:
             allowed=f"a folder neither in nor above {root}",
             next_step="--strip with the name of a new folder",
         )
-    with storage_errors(destination, elsewhere="name another folder with --strip DIR"):
+    with storage_errors(destination, elsewhere=ELSEWHERE):
         is_taken = there.exists() and (not there.is_dir() or any(there.iterdir()))
     if is_taken:
         raise ConfigError(
@@ -178,15 +183,18 @@ def _same_pixels(before: bytes, after: bytes, image_format: str) -> bool:
         return False
 
 
-def _write(target: Path, data: bytes) -> None:
-    elsewhere = "name another folder with --strip DIR"
-    with storage_errors(target, elsewhere=elsewhere):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(target):  # names that are one on this file system
-            raise StorageError(
-                "Two pictures would have one name here.",
-                received=str(target),
-                allowed="a file system that tells these names apart",
-                next_step=elsewhere,
-            )
-    write_atomic(target, lambda file: file.write(data), elsewhere=elsewhere)
+def _require_free(target: Path) -> None:
+    """Make the folder of a copy.
+
+    Raises:
+        CannotStrip: another copy has this name on the file system there.
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    with storage_errors(target, elsewhere=ELSEWHERE):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            is_free = not os.path.lexists(target)
+        except (FileExistsError, NotADirectoryError):
+            is_free = False
+    if not is_free:
+        raise CannotStrip("its name and that of another picture are one on the disk of the copies")
