@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -245,6 +246,8 @@ def test_new_names_are_on_the_disk_before_old_ones_go(root: Path, monkeypatch, v
     rows = [row(root, name) for name in NAMES]
     if verb is undo:
         apply_fixes(root, rows)
+        for name in ("cat", "dog"):
+            shutil.rmtree(root / name)
     synced, unsafe = set(), []
     real_sync, real_unlink = os.fsync, os.unlink
 
@@ -262,8 +265,6 @@ def test_new_names_are_on_the_disk_before_old_ones_go(root: Path, monkeypatch, v
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(os, "unlink", unlink)
     if verb is undo:
-        (root / "cat").rmdir()
-        (root / "dog").rmdir()
         undo(root)
     else:
         apply_fixes(root, rows)

@@ -175,7 +175,7 @@ def _reason_to_leave(file: Path, row: FixRow) -> str | None:
     """Why a file is not moved; None where nothing speaks against it."""
     if not os.path.lexists(file):
         return "it is not there (any more)"
-    if not file.is_file():
+    if not os.path.isfile(file):  # raises nothing where a link leads to what may not be seen
         return "it is no regular file"
     if not row.sha256:
         return "the table does not say which file was meant (no sha256)"
@@ -234,8 +234,8 @@ def _locked(root: Path) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            if os.listdir(folder) == [lock.name]:
-                with suppress(OSError):
+            with suppress(OSError):
+                if os.listdir(folder) == [lock.name]:
                     lock.unlink()
                     folder.rmdir()
 
