@@ -248,7 +248,8 @@ def test_new_names_are_on_the_disk_before_old_ones_go(root: Path, monkeypatch, v
         apply_fixes(root, rows)
         for name in ("cat", "dog"):
             shutil.rmtree(root / name)
-    synced, unsafe = set(), []
+    synced: set[str] = set()
+    unsafe: list[str] = []
     real_sync, real_unlink = os.fsync, os.unlink
 
     def sync(descriptor):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -85,9 +86,7 @@ def strip_pictures(
             except (OSError, CannotStrip) as problem:
                 left_out[example.path] = str(getattr(problem, "strerror", None) or problem)
             else:
-                write_atomic(
-                    target, lambda file, clean=clean: file.write(clean), elsewhere=ELSEWHERE
-                )
+                write_atomic(target, partial(_write, clean), elsewhere=ELSEWHERE)
                 written.append(example.path)
         bar.advance()
     return Stripped(tuple(written), left_out)
@@ -181,6 +180,10 @@ def _same_pixels(before: bytes, after: bytes, image_format: str) -> bool:
         return first.mode == second.mode and np.array_equal(np.asarray(first), np.asarray(second))
     except (*HEADER_ERRORS, UnusablePicture, Image.DecompressionBombError):
         return False
+
+
+def _write(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
 
 
 def _require_free(target: Path) -> None:
