@@ -249,7 +249,7 @@ def test_new_names_are_on_the_disk_before_old_ones_go(root: Path, monkeypatch, v
         for name in ("cat", "dog"):
             shutil.rmtree(root / name)
     synced: set[str] = set()
-    unsafe: list[str] = []
+    unsafe: list[Path] = []
     real_sync, real_unlink = os.fsync, os.unlink
 
     def sync(descriptor):
