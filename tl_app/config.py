@@ -384,7 +384,7 @@ class Config(Settings):
     )
     audit: bool = Field(
         True,
-        description="Look for copies, leaks, likely wrong labels, shortcuts and poor pictures "
+        description="Look for copies, leaks, likely wrong labels and other faults of the data "
         "before training; tl-app audit does so by itself.",
     )
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(

@@ -204,7 +204,7 @@ def test_a_changed_picture_is_told_from_a_changed_model(check, files, hashes, re
     other = tmp_path / "colour.jpg"
     shutil.copy(files[1], other)
     pictures = [other, *files[1:]]
-    with pytest.raises(DataError, match="not what they were") as caught:
+    with pytest.raises(DataError, match="not as the run read them") as caught:
         check(files=pictures, file_hashes=hashes)
     assert str(other) in str(caught.value)
     with pytest.raises(ExportError, match="does not reproduce"):
