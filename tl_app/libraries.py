@@ -19,6 +19,9 @@ NOISE = re.compile(
     rb"|To enable the following instructions|E\d{4} .*failed call to cuInit"
 )
 
+QUIET = "3"
+"""TensorFlow's log level of errors alone."""
+
 _STDERR = threading.RLock()
 
 
@@ -28,7 +31,7 @@ def prepare_libraries() -> None:
     Raises:
         ConfigError: Keras is already imported with a backend other than TensorFlow.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
     # TensorFlow leaves oneDNN off on CPUs without AVX-512 VNNI. Without it a picture's features
     # depend, in their last bits, on the pictures beside it, and come at two thirds of the speed.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -48,9 +51,10 @@ def prepare_libraries() -> None:
 def loading() -> Iterator[None]:
     """Load TensorFlow within; its start-up lines are dropped, all others are kept.
 
-    Whoever sets TF_CPP_MIN_LOG_LEVEL wants to see them, and sees them.
+    Whoever sets TF_CPP_MIN_LOG_LEVEL below 3 wants to see them, and sees them. May be entered
+    again: what is loaded late is loaded as quietly.
     """
-    wants_all = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+    wants_all = os.environ.get("TF_CPP_MIN_LOG_LEVEL", QUIET) != QUIET
     prepare_libraries()
     if wants_all:
         yield

@@ -40,6 +40,18 @@ def test_errors_pass_and_the_stream_comes_back(
     assert capfd.readouterr().err == CHATTER[:20].decode()
 
 
+def test_what_is_loaded_later_is_loaded_as_quietly(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")  # put back afterwards
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    with loading():
+        pass
+    with loading():
+        os.write(2, CHATTER)
+    assert capfd.readouterr().err == ""
+
+
 def test_who_asks_for_the_log_gets_it(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

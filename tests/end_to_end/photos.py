@@ -64,7 +64,7 @@ def make_photos(folder: Path, n_per_class: int = 14) -> Path:
 
 
 def tl_app(
-    *arguments: object, cwd: Path, env: dict[str, str] | None = None, timeout: float = 300
+    *arguments: object, cwd: Path, env: dict[str, str] | None = None, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(

@@ -68,7 +68,7 @@ def test_a_run_on_an_encoder_and_its_preprocessor(encoder, table, tmp_path, capf
     code = main(["train", str(table), "--name", "bert", *encoder, *options])
     said = capfd.readouterr()
     assert code == 0, said.err
-    assert "all 1 blocks" in said.err
+    assert "the one block" in said.err
     run = RunFolder.open("bert", tmp_path)
     assert run.read_evaluation().headline["accuracy"].value >= 0.8
     assert run.read_config().backbone.startswith("hub:/")

@@ -157,8 +157,9 @@ def test_notes_say_what_limits_the_figures() -> None:
         n_resamples=10,
     )
     assert found.notes[0] == "Where they are."
-    assert "6 groups of pictures only" in found.notes[1]
+    assert found.notes[1] == "Too few to rely on: 6 groups of pictures; take more."
     assert found.notes[2] == "No picture is of: owl; their recall is unknown."
+    assert compared(12).notes == ("Too few to rely on: 12 pictures; take more.",)
     assert compared(300).notes == ()
 
 

@@ -174,7 +174,7 @@ def compare_predictions(
         n_groups=n_groups,
         modality=pairs.modality,
         left_out=pairs.left_out,
-        notes=(*pairs.notes, *_reading_notes(n_groups, per_class, pairs.modality)),
+        notes=(*pairs.notes, *_reading_notes(pairs.groups, per_class, pairs.modality)),
     )
 
 
@@ -226,16 +226,17 @@ def _lost(pairs: PairedPredictions, is_lost: np.ndarray) -> tuple[LostExample, .
 
 
 def _reading_notes(
-    n_groups: int, per_class: Sequence[ClassChange], modality: Modality
+    groups: np.ndarray, per_class: Sequence[ClassChange], modality: Modality
 ) -> list[str]:
     """What limits the figures, wherever the examples come from."""
     wording = WORDINGS[modality]
     notes = []
+    n_groups = int(groups.max()) + 1
     if n_groups < FEW_GROUPS:
-        notes.append(
-            f"All this rests on {counted(n_groups, 'group')} of {wording.nouns} only, too few to "
-            "rely on: take more."
-        )
+        few = counted(n_groups, wording.noun)
+        if n_groups < len(groups):
+            few = f"{counted(n_groups, 'group')} of {wording.nouns}"
+        notes.append(f"Too few to rely on: {few}; take more.")
     absent = [change.name for change in per_class if not change.support]
     if absent:
         notes.append(f"No {wording.noun} is of: {named(absent, n=5)}; their recall is unknown.")
