@@ -61,7 +61,7 @@ def _difference(accuracy: Interval) -> str:
 
 def _points(share: float) -> str:
     """ "1 point", "2.35 points", "0.048 points"."""
-    points = f"{100 * share:.3g}" if share < 0.1 else f"{100 * share:.1f}"
+    points = f"{100 * share:.3g}"
     return f"{points} point" + ("" if points == "1" else "s")
 
 
