@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
@@ -85,6 +85,11 @@ class DataSettings(Settings):
     )
     min_examples_per_class: Annotated[int, Field(ge=2)] = Field(
         3, description="A class with fewer usable examples stops the run."
+    )
+    near_copies_together: bool = Field(
+        True,
+        description="Keep near copies on one side: pictures that were resized, coded anew, "
+        "mirrored, turned or cropped a little; texts that differ in case and punctuation.",
     )
 
     @model_validator(mode="after")
@@ -387,6 +392,11 @@ class Config(Settings):
         description="Look for copies, leaks, likely wrong labels and other faults of the data "
         "before training; tl-app audit does so by itself.",
     )
+    cross_validation: Literal["auto"] | Annotated[int, Field(ge=0, le=50)] = Field(
+        "auto",
+        description="Folds in which the head on frozen features is cross-validated; auto takes 5 "
+        "where fewer than 200 examples are tested, which say little; 0 switches it off.",
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         ("tensorboard",), description="Where the learning curves go as well."
     )
@@ -394,6 +404,13 @@ class Config(Settings):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = Field(
         default_factory=default_phases
     )
+
+    @field_validator("cross_validation")
+    @classmethod
+    def _two_folds(cls, value: Literal["auto"] | int) -> Literal["auto"] | int:
+        if value == 1:
+            raise ValueError("received 1; allowed: auto, 0 (none) or 2 to 50 folds")
+        return value
 
     @model_validator(mode="after")
     def _phases_fit(self) -> Config:

@@ -415,6 +415,8 @@ class Evaluation:
         side: which side of the run was evaluated; None of other examples.
         notes: sentences that a reader should know before trusting a figure.
         modality: of what was evaluated.
+        n_leaked: examples with a copy (or one of their group) on another side.
+        headline_unleaked: `headline` without them; empty where there are none, or no others.
     """
 
     headline: Mapping[str, Interval]
@@ -425,6 +427,8 @@ class Evaluation:
     side: Side | None = "test"
     notes: tuple[str, ...] = field(default=())
     modality: Modality = "image"
+    n_leaked: int = 0
+    headline_unleaked: Mapping[str, Interval] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -435,7 +439,9 @@ class Evaluation:
             "side": self.side,
             "modality": self.modality,
             "n_examples": self.n_examples,
-            "headline": {name: value.to_dict() for name, value in self.headline.items()},
+            "headline": _to_dicts(self.headline),
+            "n_leaked": self.n_leaked,
+            "headline_unleaked": _to_dicts(self.headline_unleaked),
             "baseline": dict(self.baseline),
             "per_class": [row.to_dict() for row in self.per_class],
             "confusion_counts": [list(row) for row in self.confusion_counts],
@@ -445,7 +451,9 @@ class Evaluation:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
         return cls(
-            headline={k: Interval.from_dict(v) for k, v in values["headline"].items()},
+            headline=_to_intervals(values["headline"]),
+            n_leaked=values.get("n_leaked", 0),
+            headline_unleaked=_to_intervals(values.get("headline_unleaked", {})),
             baseline=dict(values["baseline"]),
             per_class=tuple(ClassMetrics.from_dict(row) for row in values["per_class"]),
             confusion_counts=tuple(tuple(row) for row in values["confusion_counts"]),
@@ -454,3 +462,11 @@ class Evaluation:
             notes=tuple(values["notes"]),
             modality=values.get("modality", "image"),
         )
+
+
+def _to_dicts(intervals: Mapping[str, Interval]) -> dict[str, Any]:
+    return {name: interval.to_dict() for name, interval in intervals.items()}
+
+
+def _to_intervals(values: Mapping[str, Any]) -> dict[str, Interval]:
+    return {name: Interval.from_dict(value) for name, value in values.items()}

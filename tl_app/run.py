@@ -105,6 +105,11 @@ class RunFolder:
         return self.path / "fixes.csv"
 
     @property
+    def probes_file(self) -> Path:
+        """What kept features tell by themselves: cross-validation, accuracy by size, rivals."""
+        return self.path / "probes.json"
+
+    @property
     def telling_file(self) -> Path:
         """Of texts that were told wrongly: which words told the most."""
         return self.path / "telling.json"

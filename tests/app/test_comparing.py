@@ -231,7 +231,7 @@ def test_copies_and_groups_of_either_run_are_resampled_whole(
     found = compared()
     assert found.n_examples == 21
     assert found.n_groups == 17  # 16 plain ones, one of them with its copy, and the four in one
-    assert "21 pictures in 17 groups (the same pixels" in found.notes[0]
+    assert "21 pictures in 17 groups (nearly the same pixels" in found.notes[0]
 
 
 def test_labels_that_differ_are_left_out_and_told(tmp_path: Path, compared: Compare) -> None:

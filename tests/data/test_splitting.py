@@ -151,13 +151,13 @@ def test_leaks_of_given_sides_are_kept_and_told():
     assert (by_path["x"], by_path["y"], by_path["v"], by_path["w"]) == ("train", "test") * 2
     assert [(e.path, e.kind) for e in dataset.set_aside] == [("z", "bridges_sides")]
     found = leaks(dataset, split)
-    assert [(leak.sides, leak.paths, leak.same_content) for leak in found] == [
-        (("train", "test"), ("v", "w"), False),
-        (("train", "test"), ("x", "y"), True),
+    assert [(leak.sides, leak.paths, leak.why) for leak in found] == [
+        (("train", "test"), ("v", "w"), "group"),
+        (("train", "test"), ("x", "y"), "content"),
     ]
     text = describe_leaks(found)
     assert text is not None
-    assert "1 picture on more than one side, pixel for pixel and 1 group" in text
+    assert "1 picture on more than one side, pixel for pixel, 1 group" in text
     assert "pixels:p" not in split.tokens
     again, same = make_split(
         dataset_of([*pair, *burst, *given, loose]), seed=5, previous=split, **FRACTIONS
@@ -211,7 +211,7 @@ def test_recorded_pictures_that_get_a_group_of_two_sides_stay_with_a_warning():
     by_path = sides_by_path(dataset, split)
     assert (by_path["1"], by_path["2"]) == ("test", "train")
     (leak,) = leaks(dataset, split)
-    assert (set(leak.paths), leak.same_content) == ({"1", "2"}, False)
+    assert (set(leak.paths), leak.why) == ({"1", "2"}, "group")
     # One of them renamed is still that picture, and a copy beside it joins neither.
     copy = example("3", pixels="q", group="g")
     dataset, _ = split_of([regrouped[0], copy, *many(30)], previous=previous)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.photos import TRAIN_FAST, make_photos, tl_app_json
+from tests.end_to_end.command_line import tl_app_json
+from tests.end_to_end.photos import TRAIN_FAST, make_photos
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -61,28 +59,6 @@ def make_photos(folder: Path, n_per_class: int = 14) -> Path:
     (stripes / ".DS_Store").write_bytes(b"x")
     (folder / "__MACOSX").mkdir()
     return folder
-
-
-def tl_app(
-    *arguments: object, cwd: Path, env: dict[str, str] | None = None, timeout: float = 600
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "tl_app", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-def tl_app_json(*arguments: object, cwd: Path) -> dict[str, Any]:
-    """The JSON document that a verb answers with; it must be all of standard output."""
-    done = tl_app(*arguments, "--json", cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def in_own_mounts(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:

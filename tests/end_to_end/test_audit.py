@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.photos import HOSTILE_CLASS, HOSTILE_FILE, draw, tl_app, tl_app_json
+from tests.end_to_end.command_line import tl_app, tl_app_json
+from tests.end_to_end.photos import HOSTILE_CLASS, HOSTILE_FILE, draw
 from tl_app.audit.private import private_facts
 from tl_app.run import RunFolder
 

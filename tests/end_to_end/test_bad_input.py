@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.photos import TRAIN_FAST, draw, in_own_mounts, tl_app
+from tests.end_to_end.command_line import tl_app
+from tests.end_to_end.photos import TRAIN_FAST, draw, in_own_mounts
 from tl_app.cli.main import main
 from tl_app.errors import WeightsError
 from tl_app.run import RUN_FORMAT
@@ -256,7 +257,7 @@ def test_a_thousand_classes_work(tmp_path):
         "--image-size",
         "32",
         "--set",
-        'phases=[{name="head"}]',
+        'phases=[{name="head", l2=1.0}]',
         "--json",
         cwd=tmp_path,
         timeout=600,

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.photos import TRAIN_FAST, draw, in_own_mounts, tl_app
+from tests.end_to_end.command_line import tl_app
+from tests.end_to_end.photos import TRAIN_FAST, draw, in_own_mounts
 from tl_app.cli.main import main
 from tl_app.features.table import INDEX
 from tl_app.run import RunFolder
@@ -183,7 +184,7 @@ def test_kill_9_while_features_are_computed_loses_nothing(photos, whole):
 
 
 def test_a_picture_replaced_after_the_scan_is_told(tmp_path, capfd, monkeypatch):
-    import tl_app.app.training as training
+    import tl_app.app.sides as sides
 
     # A cache of its own: what another test kept of the same pixels is never read again.
     monkeypatch.setenv("TL_APP_CACHE", str(tmp_path / "cache"))
@@ -192,7 +193,7 @@ def test_a_picture_replaced_after_the_scan_is_told(tmp_path, capfd, monkeypatch)
         (photos / f"class{kind}").mkdir(parents=True)
         for i in range(6):
             Image.fromarray(draw(kind, i)).save(photos / f"class{kind}" / f"{i}.png")
-    make_split = training.make_split
+    make_split = sides.make_split
 
     def replacing(*args, **kwargs):
         dataset, split = make_split(*args, **kwargs)
@@ -200,7 +201,7 @@ def test_a_picture_replaced_after_the_scan_is_told(tmp_path, capfd, monkeypatch)
         Image.fromarray(draw(2, 0)).save(photos / dataset.examples[row].path)
         return dataset, split
 
-    monkeypatch.setattr(training, "make_split", replacing)
+    monkeypatch.setattr(sides, "make_split", replacing)
     code = main(["train", str(photos), "--output", str(tmp_path / "out"), "--image-size", "64"])
     text = capfd.readouterr().err
     assert code == 3, text

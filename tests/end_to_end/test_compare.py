@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.photos import HOSTILE_CLASS, TRAIN_FAST, draw, tl_app, tl_app_json
+from tests.end_to_end.command_line import tl_app, tl_app_afresh, tl_app_json
+from tests.end_to_end.photos import HOSTILE_CLASS, TRAIN_FAST, draw
 from tl_app.evaluation.metrics import log_loss
 from tl_app.run import RunFolder
 
@@ -68,7 +69,7 @@ def test_the_gate_on_recorded_predictions(trained, second, workplace):
 
 
 def test_both_models_are_asked_about_new_pictures(trained, second, workplace, new_photos):
-    done = tl_app("compare", trained["run"], second, new_photos, "--json", cwd=workplace)
+    done = tl_app_afresh("compare", trained["run"], second, new_photos, "--json", cwd=workplace)
     assert done.returncode in (0, 5), done.stderr
     assert "InitializeLog" not in done.stderr  # TensorFlow, loaded late, is as quiet as elsewhere
     document = json.loads(done.stdout)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.end_to_end.photos import in_own_mounts, tl_app
+from tests.end_to_end.command_line import tl_app
+from tests.end_to_end.photos import in_own_mounts
 from tl_app.run import RunFolder
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.end_to_end.photos import tl_app, tl_app_json
+from tests.end_to_end.command_line import tl_app, tl_app_json
 from tl_app.app.text_material import language_warning
 from tl_app.cli.main import main
 from tl_app.run import RunFolder

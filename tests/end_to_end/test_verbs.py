@@ -16,14 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.photos import (
-    HOSTILE_CLASS,
-    HOSTILE_FILE,
-    TRAIN_FAST,
-    draw,
-    tl_app,
-    tl_app_json,
-)
+from tests.end_to_end.command_line import tl_app, tl_app_json
+from tests.end_to_end.photos import HOSTILE_CLASS, HOSTILE_FILE, TRAIN_FAST, draw
 from tl_app.run import RunFolder
 
 pytestmark = pytest.mark.slow

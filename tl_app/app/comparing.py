@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from tl_app.app.copies import Part, groups_across
 from tl_app.app.finished import TrainedRun, finished_run
-from tl_app.data.groups import find_groups, tokens_of
+from tl_app.data.groups import tokens_of
 from tl_app.data.listing import counted, named, shown
 from tl_app.data.source import Source
 from tl_app.data.wording import WORDINGS, Wording
@@ -27,6 +28,7 @@ from tl_app.evaluation.comparison import (
     compare_predictions,
     joint_groups,
 )
+from tl_app.features.store import FeatureStore
 from tl_app.libraries import loading
 from tl_app.progress import Reporter
 from tl_app.records import AnyExample, Dataset, Split
@@ -63,10 +65,10 @@ class Contender:
         return [(e.content, self.dataset.class_names[e.label]) for e in self.test_examples]
 
     @cached_property
-    def seen(self) -> frozenset[str]:
-        """The tokens (contents and groups) of what had a say in the weights."""
+    def seen(self) -> list[AnyExample]:
+        """What had a say in the weights."""
         rows = [i for side in ("train", "validation") for i in self.split.indices(side).tolist()]
-        return frozenset(token for i in rows for token in tokens_of(self.dataset.examples[i]))
+        return [self.dataset.examples[i] for i in rows]
 
 
 def compare(
@@ -149,7 +151,9 @@ def _recorded(a: Contender, b: Contender, reporter: Reporter) -> PairedPredictio
     tokens = [
         {*tokens_of(a.test_examples[i]), *tokens_of(b.test_examples[j])} for i, j in shared.tolist()
     ]
-    counts, left_out = _unseen(tokens, a, b, reporter)
+    known = [{token for e in run.seen for token in tokens_of(e)} for run in (a, b)]
+    is_seen = [np.array([not own.isdisjoint(k) for own in tokens], dtype=bool) for k in known]
+    counts, left_out = _unseen(is_seen, a, b, reporter)
     if not len(counts):
         raise DataError(
             f"These runs have no test {wording.noun} in common that counts.",
@@ -219,11 +223,12 @@ def _told(a: Contender, b: Contender, source: Source, reporter: Reporter) -> Pai
         from tl_app.export.classifier import SavedModelClassifier
 
     dataset = read_labelled(source, a.run.folder, a.dataset, reporter)
-    tokens = [set(tokens_of(example)) for example in dataset.examples]
-    counts, left_out = _unseen(tokens, a, b, reporter)
+    groups, *seen = _groups_with_what_was_seen(dataset, a, b, reporter)
+    is_seen = [np.isin(groups, known) for known in seen]
+    counts, left_out = _unseen(is_seen, a, b, reporter)
     unseen = replace(dataset, examples=tuple(dataset.examples[i] for i in counts.tolist()))
     if not len(counts):
-        raise _nothing_counts(source, len(tokens), len(tokens), _wording(a))
+        raise _nothing_counts(source, len(groups), len(groups), _wording(a))
     told: list[tuple[np.ndarray, np.ndarray]] = []
     for contender in (a, b):
         reporter.message(f"Asking {contender.letter}")
@@ -232,11 +237,9 @@ def _told(a: Contender, b: Contender, source: Source, reporter: Reporter) -> Pai
     (rows_a, said_a), (rows_b, said_b) = told
     rows, in_a, in_b = np.intersect1d(rows_a, rows_b, return_indices=True)
     if not len(rows):
-        raise _nothing_counts(source, len(tokens), len(tokens) - len(counts), _wording(a))
+        raise _nothing_counts(source, len(groups), len(groups) - len(counts), _wording(a))
     examples = [unseen.examples[i] for i in rows.tolist()]
-    groups = np.empty(len(examples), dtype=np.int64)
-    for number, group in enumerate(find_groups(examples)):
-        groups[list(group.members)] = number
+    groups = np.unique(groups[counts[rows]], return_inverse=True)[1]
     return _paired(
         a,
         b,
@@ -246,6 +249,23 @@ def _told(a: Contender, b: Contender, source: Source, reporter: Reporter) -> Pai
         groups,
         place=f"of {shown(source.name)}",
         left_out={**left_out, "not_told": len(counts) - len(rows)},
+    )
+
+
+def _groups_with_what_was_seen(
+    dataset: Dataset[Any], a: Contender, b: Contender, reporter: Reporter
+) -> list[np.ndarray]:
+    """Numbers of groups: of the data set, of what A has seen, of what B has seen."""
+    folder = a.run.folder
+    parts = [
+        Part(x.root, examples)
+        for x, examples in ((dataset, dataset.examples), (a.dataset, a.seen), (b.dataset, b.seen))
+    ]
+    return groups_across(
+        parts,
+        max_pixels=folder.read_config().data.max_pixels,
+        store=FeatureStore.open(folder.output, reporter),
+        reporter=reporter,
     )
 
 
@@ -260,26 +280,25 @@ def _nothing_counts(source: Source, n_all: int, n_seen: int, wording: Wording) -
 
 
 def _unseen(
-    tokens: Sequence[set[str]], a: Contender, b: Contender, reporter: Reporter
+    is_seen: Sequence[np.ndarray], a: Contender, b: Contender, reporter: Reporter
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Which examples had no say in the weights of either run; a warning counts the others.
 
     Args:
-        tokens: of each example, of its content and its group.
+        is_seen: bool, shape (n_examples,), by each run: the example, or one of its group.
 
     Returns:
         int64, positions of those that count; and how many each run has seen.
     """
     wording = _wording(a)
-    counts = np.ones(len(tokens), dtype=bool)
+    counts = np.ones(len(is_seen[0]), dtype=bool)
     left_out = {}
-    for run in (a, b):
-        is_seen = np.array([not run.seen.isdisjoint(own) for own in tokens], dtype=bool)
-        counts &= ~is_seen
-        left_out[f"seen_by_{run.letter.lower()}"] = int(is_seen.sum())
-        if is_seen.any():
+    for run, seen in zip((a, b), is_seen, strict=True):
+        counts &= ~seen
+        left_out[f"seen_by_{run.letter.lower()}"] = int(seen.sum())
+        if seen.any():
             reporter.warn(
-                f"{is_seen.sum():,} of {counted(len(tokens), wording.noun)} left out: {run.letter} "
+                f"{seen.sum():,} of {counted(len(seen), wording.noun)} left out: {run.letter} "
                 f"was trained on them or chose its weights by them ({wording.grouped})"
             )
     return np.flatnonzero(counts), left_out

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tl_app.app.auditing import audit_run
 from tl_app.app.materials import Material
+from tl_app.app.probing import probe_features
 from tl_app.app.reporting import write_report
 from tl_app.app.stages import StageClock
 from tl_app.backbones.policy import dtype_policy
@@ -25,6 +26,7 @@ from tl_app.config import Config
 from tl_app.data.listing import counted
 from tl_app.data.wording import WORDINGS, Wording
 from tl_app.engines.fold import fold_batch_normalization
+from tl_app.evaluation.leaked import leaked_rows, with_figures_unleaked
 from tl_app.evaluation.scoring import evaluate
 from tl_app.export.latency import measure_latency
 from tl_app.export.parity import exact_float32
@@ -85,6 +87,18 @@ def train_phases(
             with clock.stage("audit"):
                 kept = trainer.kept_features()
                 audit_run(folder, dataset, split, kept, store=store, reporter=reporter)
+        if not folder.probes_file.exists():
+            with clock.stage("probe"):
+                probes = probe_features(
+                    dataset,
+                    split,
+                    trainer.kept_features(),
+                    config,
+                    class_weights=trainer.class_weights,
+                    side=evaluated_side(split),
+                    reporter=reporter,
+                )
+                write_json(folder.probes_file, probes.to_dict())
         with clock.stage("train"):
             state = trainer.run()
     finally:
@@ -173,11 +187,12 @@ def evaluate_and_export(
         counts = np.bincount(
             dataset.labels[split.indices("train")], minlength=len(dataset.class_names)
         )
-        evaluation = evaluate(
-            folder.read_predictions(side),
-            class_shares=counts / counts.sum(),
-            side=side,
-            modality=dataset.modality,
+        recorded, shares = folder.read_predictions(side), counts / counts.sum()
+        evaluation = with_figures_unleaked(
+            evaluate(recorded, class_shares=shares, side=side, modality=dataset.modality),
+            recorded,
+            leaked_rows(split, side),
+            class_shares=shares,
         )
         notes = _group_notes(split, side, wording)
         evaluation = replace(evaluation, notes=(*evaluation.notes, *notes))

@@ -17,6 +17,7 @@ from tl_app.backbones.blocks import Backbone
 from tl_app.backbones.registry import find_spec
 from tl_app.config import Config
 from tl_app.data.source import Source
+from tl_app.data.ties import Ties
 from tl_app.data.wording import WORDINGS
 from tl_app.errors import ConfigError
 from tl_app.explain.occlusion import TellingWord
@@ -65,6 +66,10 @@ class Material(Protocol):
         Raises:
             DataError, ConfigError: the source or a setting cannot be used.
         """
+
+    def near_copies(self, dataset: Dataset[Any], store: FeatureStore, reporter: Reporter) -> Ties:
+        """Which examples are nearly the same, told without the backbone: a split must not
+        depend on it."""
 
     def settle(self, dataset: Dataset[Any], reporter: Reporter) -> None:
         """Fix `processing` where the data have a say in it, and tell what is worth knowing."""

@@ -10,12 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from tl_app.app.beginning import load_for
+from tl_app.audit.measure import measure_pictures
+from tl_app.audit.near_duplicates import find_near_duplicates
 from tl_app.backbones.blocks import Backbone
 from tl_app.backbones.loading import default_image_size_px, load_backbone
 from tl_app.backbones.registry import get_spec
 from tl_app.config import Config
 from tl_app.data.scan import scan
 from tl_app.data.source import Source
+from tl_app.data.ties import Ties
 from tl_app.explain.occlusion import TellingWord
 from tl_app.export.parity import PictureEvidence
 from tl_app.export.served_input import ServedInput, served_pictures
@@ -89,6 +92,16 @@ class PictureMaterial:
                 known_class_names=() if before is None else before.class_names,
                 table=source.table,
             )
+
+    def near_copies(self, dataset: Dataset, store: FeatureStore, reporter: Reporter) -> Ties:
+        measurements = measure_pictures(
+            Path(dataset.root),
+            dataset.examples,
+            max_pixels=self._config.data.max_pixels,
+            store=store,
+            reporter=reporter,
+        )
+        return find_near_duplicates(dataset.examples, measurements.thumbnails, None).ties
 
     def settle(self, dataset: Dataset, reporter: Reporter) -> None:
         settings = self._config.data

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tl_app.app.beginning import load_for
+from tl_app.audit.near_duplicates import find_near_duplicates
 from tl_app.backbones.blocks import Backbone
 from tl_app.backbones.loading import TextEncoder, load_encoder
 from tl_app.backbones.registry import get_encoder_spec
@@ -18,6 +19,7 @@ from tl_app.data.class_names import Purpose
 from tl_app.data.scripts import language_shares
 from tl_app.data.source import Source
 from tl_app.data.texts import scan_texts
+from tl_app.data.ties import Ties
 from tl_app.errors import ConfigError, RunError
 from tl_app.explain.occlusion import TellingWord, telling_words
 from tl_app.export.parity import TextEvidence
@@ -108,6 +110,11 @@ class TextMaterial:
             known_class_names=() if before is None else before.class_names,
             materialise_to=output / "data",
         )
+
+    def near_copies(
+        self, dataset: Dataset[TextExample], store: FeatureStore, reporter: Reporter
+    ) -> Ties:
+        return find_near_duplicates(dataset.examples, None, None).ties
 
     def settle(self, dataset: Dataset[TextExample], reporter: Reporter) -> None:
         """Nothing of the processing depends on the texts; a foreign language is told of."""

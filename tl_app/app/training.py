@@ -12,15 +12,15 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tl_app.app.beginning import check_sides, say_hardware, say_split, write_beginning
+from tl_app.app.beginning import say_hardware, write_beginning
 from tl_app.app.finished import TrainedRun, finished_run
 from tl_app.app.finishing import evaluate_and_export, train_phases
 from tl_app.app.materials import Material, load_material, require_modality
+from tl_app.app.sides import split_examples
 from tl_app.app.stages import StageClock
 from tl_app.backbones.registry import HUB_PREFIX, PRESET_PREFIX, find_spec
 from tl_app.config import Config, require_fitting
 from tl_app.data.source import Source
-from tl_app.data.splitting import make_split
 from tl_app.errors import Interrupted, RunError, StorageError, TlAppError
 from tl_app.features.store import GB, FeatureStore
 from tl_app.progress import Reporter
@@ -83,16 +83,9 @@ def train(
         dataset = material.read(
             source, before=before, output=output, store=store, reporter=reporter
         )
-        dataset, split = make_split(
-            dataset,
-            validation_fraction=config.data.validation_fraction,
-            test_fraction=config.data.test_fraction,
-            seed=config.seed,
-            previous=None if previous is None else previous.read_split(),
-            recorded_examples=() if before is None else before.examples,
+        dataset, split = split_examples(
+            dataset, material, config, previous=previous, store=store, reporter=reporter
         )
-        check_sides(dataset, split, config)
-        say_split(dataset, split, reporter)
     material.settle(dataset, reporter)
     folder = RunFolder.create(
         output, name or default_run_name(source.name, config.backbone), exact=name is not None

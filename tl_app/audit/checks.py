@@ -39,12 +39,14 @@ class Check:
 
 
 _PICTURES: tuple[Modality, ...] = ("image",)
+_TEXTS: tuple[Modality, ...] = ("text",)
 
 CHECKS: tuple[Check, ...] = (
     Check("leakage between sides", leakage.leakage),
     Check("copies under several labels", copies.conflicting_labels),
     Check("exact copies", copies.exact_copies),
     Check("near copies", copies.near_copies, ("measurements",), _PICTURES),
+    Check("texts of the same words", copies.near_copies, modalities=_TEXTS),
     Check("likely wrong labels", labels.wrong_labels, ("probabilities",)),
     Check("shortcuts by facts of the file", shortcuts.shortcuts, ("measurements",), _PICTURES),
     Check("shortcuts by a patch", patches.patches, ("measurements",), _PICTURES),

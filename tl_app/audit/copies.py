@@ -75,8 +75,9 @@ def conflicting_labels(inputs: AuditInputs) -> list[Finding]:
 
 
 def near_copies(inputs: AuditInputs) -> list[Finding]:
-    """Pictures that are one, resized, coded anew, mirrored, turned or cropped a little."""
-    examples = inputs.dataset.examples
+    """Pictures that are one, resized, coded anew, mirrored, turned or cropped a little; texts of
+    the same words."""
+    examples, wording = inputs.dataset.examples, inputs.wording
     lowest = _lowest_correlations(inputs.duplicates)
     groups = [
         members
@@ -91,24 +92,26 @@ def near_copies(inputs: AuditInputs) -> list[Finding]:
             Finding(
                 kind="near_copies_under_several_labels",
                 severity="warn",
-                title=f"{counted(len(unlike), 'group')} of nearly the same pictures "
+                title=f"{counted(len(unlike), 'group')} of nearly the same {wording.nouns} "
                 f"{'has' if len(unlike) == 1 else 'have'} several labels.",
                 advice="Look at them: at least one label is likely wrong.",
                 evidence=tuple(_near_case(inputs, members, lowest) for members in unlike),
-                fixes=_review(inputs, unlike, "nearly the same as a picture of another label"),
+                fixes=_review(
+                    inputs, unlike, f"nearly the same as a {wording.noun} of another label"
+                ),
             )
         )
     if alike:
-        n_pictures = sum(map(len, alike))
+        n_alike = sum(map(len, alike))
         findings.append(
             Finding(
                 kind="near_copies",
                 severity="note",
-                title=f"{counted(n_pictures, 'picture')} in {counted(len(alike), 'group')} are "
-                "nearly the same (resized, coded anew, mirrored, turned or cropped).",
+                title=f"{counted(n_alike, wording.noun)} in {counted(len(alike), 'group')} are "
+                f"nearly the same ({wording.nearly}).",
                 advice="They add little, and must not stand on two sides of a split; see leakage.",
                 evidence=tuple(_near_case(inputs, members, lowest) for members in alike),
-                fixes=_review(inputs, alike, "nearly the same as another picture"),
+                fixes=_review(inputs, alike, f"nearly the same as another {wording.noun}"),
             )
         )
     return findings
@@ -133,16 +136,17 @@ def _case(inputs: AuditInputs, members: list[int], **figures: str) -> Evidence:
 def _lowest_correlations(duplicates: NearDuplicates) -> np.ndarray:
     """float32, shape (n_examples,): of the pairs of each group, by the group's number."""
     lowest = np.ones(len(duplicates.groups), np.float32)
-    np.minimum.at(lowest, duplicates.groups[duplicates.pairs[:, 0]], duplicates.correlations)
+    ties = duplicates.ties
+    np.minimum.at(lowest, duplicates.groups[ties.pairs[:, 0]], ties.likeness)
     return lowest
 
 
 def _near_case(inputs: AuditInputs, members: list[int], lowest: np.ndarray) -> Evidence:
+    paths = tuple(inputs.path(i) for i in inputs.kept_first(members))
+    if inputs.measurements is None:
+        return Evidence(paths)
     group = inputs.duplicates.groups[members[0]]
-    return Evidence(
-        tuple(inputs.path(i) for i in inputs.kept_first(members)),
-        {"correlation": round(float(lowest[group]), 4)},
-    )
+    return Evidence(paths, {"correlation": round(float(lowest[group]), 4)})
 
 
 def _review(inputs: AuditInputs, groups: list[list[int]], problem: str) -> tuple[Fix, ...]:

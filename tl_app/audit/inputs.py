@@ -12,15 +12,12 @@ import numpy as np
 from tl_app.audit.measure import Measurements
 from tl_app.audit.near_duplicates import NearDuplicates, find_near_duplicates
 from tl_app.data.wording import WORDINGS, Wording
+from tl_app.heads.cross_validation import MOST_WORK
 from tl_app.heads.out_of_fold import N_FOLDS, out_of_fold_probabilities
 from tl_app.records import Dataset, Side, Split
 
 MIN_GROUPS = 2 * N_FOLDS
 """Of a class: with fewer, a head that is trained without a fifth of them knows too little."""
-
-MOST_WORK = 2e8
-"""Numbers that a head of this set multiplies in a step (examples x features x classes): five such
-heads, and the choice of their penalty, would take many minutes with more."""
 
 KEPT_FIRST: tuple[Side | None, ...] = ("test", "validation", "train", None)
 """Of copies, the one on the side that is named first stays: test parts are dear."""

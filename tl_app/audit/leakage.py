@@ -24,7 +24,8 @@ def leakage(inputs: AuditInputs) -> list[Finding]:
     ]
     findings = []
     if copies:
-        # A split that was made here keeps exact copies and given groups together, and no more.
+        # A split that was made here keeps together what was tied before: near copies that only
+        # features found, or that would have left a class too few groups, are left.
         advice = (
             "Training anew would change nothing: write these into the column 'group' of a table, "
             "and train on that."

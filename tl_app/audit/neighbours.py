@@ -28,10 +28,11 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
 
 
 def close_by_cosine(units: np.ndarray, *, at_least: float, n_nearest: int) -> np.ndarray:
-    """Pairs whose cosine is high enough.
+    """Pairs of which some turn of the one is like the other.
 
     Args:
-        units: float32, shape (n, d), rows of length 1.
+        units: float32, shape (n_turns, n, d), rows of length 1; the first turn is of the rows as
+            they are.
         at_least: the lowest cosine of a pair.
         n_nearest: of one row with later ones, at most so many pairs, the closest.
 
@@ -40,10 +41,14 @@ def close_by_cosine(units: np.ndarray, *, at_least: float, n_nearest: int) -> np
     """
 
     def near(start: int) -> np.ndarray:
-        block = units[start : start + BLOCK_ROWS]
-        return _best(block @ units[start:].T, start, at_least, n_nearest)
+        plain = units[0, start:].T
+        first, *others = units[:, start : start + BLOCK_ROWS]
+        likeness = first @ plain
+        for turned in others:
+            np.maximum(likeness, turned @ plain, out=likeness)
+        return _best(likeness, start, at_least, n_nearest)
 
-    return _joined(near(start) for start in range(0, len(units), BLOCK_ROWS))
+    return _joined(near(start) for start in range(0, units.shape[1], BLOCK_ROWS))
 
 
 def close_by_bits(hashes: np.ndarray, *, at_most: int, n_nearest: int) -> np.ndarray:

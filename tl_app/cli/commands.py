@@ -51,6 +51,7 @@ SETTING_FLAGS = {
     "batch_size": "batch_size",
     "image_size": "data.image_size_px",
     "aspect": "data.aspect",
+    "cv": "cross_validation",
 }
 # Everything else that a resumed run has already decided.
 FIXED_BY_RUN = (

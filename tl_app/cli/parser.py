@@ -166,6 +166,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--batch-size", metavar="N", help="examples in a training step")
     model.add_argument("--seed", metavar="N", help="of the split and of all chance in training")
     model.add_argument(
+        "--cv",
+        metavar="K",
+        help="cross-validate the head on frozen features in K folds (small sets: 5, unasked); "
+        "0 does not",
+    )
+    model.add_argument(
         "--no-flip",
         action="store_true",
         help="never mirror pictures, in all phases (letters; left and right in medicine)",

@@ -1,11 +1,12 @@
-"""Which examples belong together: the same pixels or text, or the same `group`."""
+"""Which examples belong together: the same pixels or text, the same `group`, or tied."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tl_app.data.components import Components
 from tl_app.records import AnyExample
 
 
@@ -18,7 +19,7 @@ def tokens_of(example: AnyExample) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Examples that are linked by tokens, directly or through others.
+    """Examples that are linked by tokens or ties, directly or through others.
 
     Attributes:
         members: positions in the Dataset, ascending.
@@ -39,25 +40,22 @@ class Group:
         return min(self.tokens)
 
 
-def find_groups(examples: Sequence[AnyExample]) -> list[Group]:
-    """Connected components of examples over shared tokens, by their first member (union-find)."""
-    parent = list(range(len(examples)))
+def find_groups(
+    examples: Sequence[AnyExample], ties: Iterable[tuple[int, int]] = ()
+) -> list[Group]:
+    """Connected components of examples over shared tokens and ties, by their first member.
 
-    def find(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    first_with: dict[str, int] = {}
-    for i, example in enumerate(examples):
-        for token in tokens_of(example):
-            a, b = find(first_with.setdefault(token, i)), find(i)
-            if a != b:
-                parent[max(a, b)] = min(a, b)
+    Args:
+        examples: of a Dataset.
+        ties: pairs of positions that belong together for another reason.
+    """
+    joined = Components(len(examples))
+    join_by_tokens(joined, examples)
+    for i, j in ties:
+        joined.join(i, j)
     members: dict[int, list[int]] = {}
     for i in range(len(examples)):
-        members.setdefault(find(i), []).append(i)
+        members.setdefault(joined.find(i), []).append(i)
     labels_of = [frozenset(examples[i].label for i in c) for c in members.values()]
     n_groups = Counter(label for labels in labels_of for label in labels)
     return [
@@ -69,3 +67,11 @@ def find_groups(examples: Sequence[AnyExample]) -> list[Group]:
         )
         for component, labels in zip(members.values(), labels_of, strict=True)
     ]
+
+
+def join_by_tokens(components: Components, examples: Sequence[AnyExample]) -> None:
+    """Join examples that share a token."""
+    first_with: dict[str, int] = {}
+    for i, example in enumerate(examples):
+        for token in tokens_of(example):
+            components.join(first_with.setdefault(token, i), i)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tl_app.data.listing import counted, named
 from tl_app.data.wording import PICTURES, Wording
@@ -18,13 +20,14 @@ class Leak:
         sides: the sides involved, in the order train, validation, test.
         paths: one example of each side in that order, for people to look at.
         n_examples: members of the group.
-        same_content: whether one example's copy is on another side (else: same group).
+        why: what the sides share: the "content" of an example, else a given "group", else
+            "near" copies.
     """
 
     sides: tuple[Side, ...]
     paths: tuple[str, ...]
     n_examples: int
-    same_content: bool
+    why: Literal["content", "group", "near"]
 
 
 def leaks(dataset: Dataset[ExampleT], split: Split) -> list[Leak]:
@@ -41,32 +44,42 @@ def leaks(dataset: Dataset[ExampleT], split: Split) -> list[Leak]:
         sides = tuple(side for side in SIDES if side in on)
         if len(sides) < 2:
             continue
-        contents = [{example.content for example in on[side]} for side in sides]
-        n_distinct = len(set().union(*contents))
         found.append(
             Leak(
                 sides=sides,
                 paths=tuple(min(example.path for example in on[side]) for side in sides),
                 n_examples=len(indices),
-                same_content=n_distinct < sum(len(distinct) for distinct in contents),
+                why=_what_is_shared([on[side] for side in sides]),
             )
         )
     return sorted(found, key=lambda leak: leak.paths)
+
+
+def _what_is_shared(sides: Sequence[Sequence[AnyExample]]) -> Literal["content", "group", "near"]:
+    def is_shared(values: Sequence[set[str]]) -> bool:
+        return len(set().union(*values)) < sum(map(len, values))
+
+    if is_shared([{example.content for example in side} for side in sides]):
+        return "content"
+    given = [{e.given_group for e in side if e.given_group is not None} for side in sides]
+    return "group" if is_shared(given) else "near"
 
 
 def describe_leaks(found: list[Leak], wording: Wording = PICTURES) -> str | None:
     """A warning for people, or None if there is nothing to warn of."""
     if not found:
         return None
-    n_same = sum(leak.same_content for leak in found)
+    n = Counter(leak.why for leak in found)
     what = []
-    if n_same:
-        what.append(f"{counted(n_same, wording.noun)} on more than one side, {wording.alike}")
-    if len(found) > n_same:
-        what.append(f"{counted(len(found) - n_same, 'group')} spread over more than one side")
+    if n["content"]:
+        what.append(f"{counted(n['content'], wording.noun)} on more than one side, {wording.alike}")
+    if n["group"]:
+        what.append(f"{counted(n['group'], 'group')} spread over more than one side")
+    if n["near"]:
+        what.append(f"near copies of {counted(n['near'], wording.noun)} on more than one side")
     examples = named((" = ".join(leak.paths) for leak in found), n=3)
     return (
-        f"The sides leak: {' and '.join(what)} ({examples}). They are kept as they were given "
+        f"The sides leak: {', '.join(what)} ({examples}). They are kept as they were given "
         "or recorded; the test figures may look better than they are."
     )
 

@@ -44,6 +44,7 @@ def make_split(
     seed: int,
     previous: Split | None = None,
     recorded_examples: Iterable[AnyExample] = (),
+    ties: Iterable[tuple[int, int]] = (),
 ) -> tuple[Dataset[ExampleT], Split]:
     """Assign every example to a side.
 
@@ -58,6 +59,7 @@ def make_split(
         recorded_examples: what that run had on its sides. Of examples with one content, as
             many as it had are taken for the recorded ones (at the same path first, then of the
             same group); the others are new copies.
+        ties: pairs of positions that belong together for another reason, such as near copies.
 
     Returns:
         The dataset without withheld examples (they are in `set_aside`, kind
@@ -70,7 +72,7 @@ def make_split(
     _check_fractions(validation_fraction, test_fraction)
     examples = dataset.examples
     nouns = WORDINGS[dataset.modality].nouns
-    groups = find_groups(examples)
+    groups = find_groups(examples, ties)
     recorded: Mapping[str, Side] = previous.tokens if previous else {}
     validation_given = "validation" in dataset.given_sides
     returned = _returned(examples, recorded, recorded_examples)

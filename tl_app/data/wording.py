@@ -23,6 +23,7 @@ class Wording:
         layouts: the sources that can be read.
         unlabelled: what can be predicted.
         alike: how two examples with the same `content` are the same.
+        nearly: how near copies differ.
         grouped: what examples of one group may have in common.
         unit: what progress counts.
         leave_out: what to do with a class that has too few examples.
@@ -36,6 +37,7 @@ class Wording:
     layouts: str
     unlabelled: str
     alike: str
+    nearly: str
     grouped: str
     unit: str
     leave_out: str
@@ -56,7 +58,8 @@ PICTURES = Wording(
     unlabelled="JPEG, PNG, GIF, BMP, WebP or TIFF pictures (HEIC with the extra 'heic'), and "
     "folders of them",
     alike="pixel for pixel",
-    grouped="the same pixels, or the same patient, burst or product",
+    nearly="resized, coded anew, mirrored, turned or cropped",
+    grouped="nearly the same pixels, or the same patient, burst or product",
     unit="images",
     leave_out="move these folders away",
     look="look at one of the files with `file PATH`",
@@ -72,6 +75,7 @@ TEXTS = Wording(
     unlabelled="a .txt file, a folder of them, or a CSV, TSV, JSON lines or Parquet file with a "
     "text column, in UTF-8",
     alike="word for word",
+    nearly="but for case and punctuation",
     grouped="the same words, or the same author, thread or product",
     unit="texts",
     leave_out="leave these classes out",

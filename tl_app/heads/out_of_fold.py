@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import softmax
 
-from tl_app.heads.linear import choose_l2, group_folds, solve_linear_head
+from tl_app.heads.cross_validation import cross_validate
+from tl_app.heads.linear import choose_l2
 
 N_FOLDS = 5
 
@@ -38,15 +38,8 @@ def out_of_fold_probabilities(
     Raises:
         ValueError: there are fewer than two groups.
     """
-    folds = group_folds(labels, groups, n_folds, seed)
-    numbers = np.unique(folds)
-    if len(numbers) < 2:
-        raise ValueError("examples of one group cannot be held out from each other")
     l2, _ = choose_l2(features, labels, groups, n_classes=n_classes, seed=seed)
-    probabilities = np.zeros((len(labels), n_classes), np.float32)
-
-    for fold in numbers.tolist():
-        held = folds == fold
-        head = solve_linear_head(features[~held], labels[~held], n_classes=n_classes, l2=l2)
-        probabilities[held] = softmax(head.logits(features[held]).astype(np.float64), axis=1)
-    return probabilities
+    (held_out,) = cross_validate(
+        features, labels, groups, n_classes=n_classes, n_folds=n_folds, l2=l2, seed=seed
+    )
+    return held_out.probabilities

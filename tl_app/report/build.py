@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tl_app import __version__
-from tl_app.report import audit_section, data_sections, model_sections, result_sections
+from tl_app.report import (
+    audit_section,
+    data_sections,
+    model_sections,
+    probe_sections,
+    result_sections,
+)
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.page import render, style_sheet
 
@@ -18,12 +24,15 @@ __all__ = ["SECTIONS", "Fragment", "ReportContents", "render_report"]
 Section = Callable[[ReportContents], Fragment | None]
 
 SECTIONS: tuple[Section, ...] = (
+    probe_sections.cross_validation,
     result_sections.headline,
+    probe_sections.rivals,
     result_sections.per_class,
     result_sections.confusion,
     result_sections.worst_errors,
     result_sections.slices,
     model_sections.learning,
+    probe_sections.by_size,
     model_sections.training,
     data_sections.data,
     audit_section.audit,

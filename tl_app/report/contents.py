@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from tl_app.data.wording import WORDINGS, Wording
 from tl_app.evaluation.learning import FitVerdict
+from tl_app.evaluation.probes import Probes
 from tl_app.explain.occlusion import TellingWord
 from tl_app.findings import Audit
 from tl_app.records import AnyProcessing, Dataset, EpochRecord, Evaluation, Predictions, Split
@@ -37,6 +38,7 @@ class ReportContents:
         thumbnail: a small JPEG or PNG of an example's path, or None where there is none.
         telling: of texts that were told wrongly, by path: the words that told the most.
         audit: what is wrong with the data; None where nobody looked.
+        probes: what kept features tell by themselves; None of runs that did not ask.
     """
 
     run_name: str
@@ -56,6 +58,7 @@ class ReportContents:
     thumbnail: Callable[[str], bytes | None] = lambda path: None
     telling: Mapping[str, Sequence[TellingWord]] = field(default_factory=dict)
     audit: Audit | None = None
+    probes: Probes | None = None
 
     @property
     def wording(self) -> Wording:

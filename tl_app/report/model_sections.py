@@ -31,6 +31,8 @@ STAGES = {
     "read": "look at every example",
     "load": "load the backbone",
     "features": "run the frozen backbone",
+    "audit": "audit the data",
+    "probe": "cross-validate and compare",
     "train": "train",
     "save": "save the model",
     "predict": "predict from the original examples",
