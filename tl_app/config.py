@@ -88,8 +88,8 @@ class DataSettings(Settings):
     )
     near_copies_together: bool = Field(
         True,
-        description="Keep near copies on one side: pictures that were resized, coded anew, "
-        "mirrored, turned or cropped a little; texts that differ in case and punctuation.",
+        description="Keep near copies on one side of the split: the same but for size, coding, "
+        "turning, mirroring and a small crop, or but for case and punctuation.",
     )
 
     @model_validator(mode="after")

@@ -270,7 +270,7 @@ class RunFolder:
     # --- records -----------------------------------------------------------------------
 
     def read_info(self) -> dict[str, Any]:
-        return {"seconds": {}, "status": None, "command": "", **_record(self.info_file, dict)}
+        return {"seconds": {}, "status": None, "command": "", **read_record(self.info_file, dict)}
 
     def update_info(self, **values: Any) -> None:
         """Merge `values` into run.json (`status`, `seconds`, ...)."""
@@ -284,13 +284,13 @@ class RunFolder:
         )
 
     def read_config(self) -> Config:
-        return _record(self.config_file, Config.model_validate)
+        return read_record(self.config_file, Config.model_validate)
 
     def read_dataset(self) -> Dataset[Any]:
-        return _record(self.dataset_file, Dataset.from_dict)
+        return read_record(self.dataset_file, Dataset.from_dict)
 
     def read_processing(self) -> AnyProcessing:
-        return _record(
+        return read_record(
             self.dataset_file,
             lambda values: processing_from_dict(
                 values.get("modality", "image"), values["preprocessing"]
@@ -298,16 +298,16 @@ class RunFolder:
         )
 
     def read_split(self) -> Split:
-        return _record(self.split_file, Split.from_dict)
+        return read_record(self.split_file, Split.from_dict)
 
     def read_evaluation(self) -> Evaluation:
-        return _record(
+        return read_record(
             self.evaluation_file, lambda values: Evaluation.from_dict(values["evaluation"])
         )
 
     def read_audit(self) -> Audit | None:
         """The findings about the data; None where the run was made without."""
-        return _record(self.audit_file, Audit.from_dict) if self.audit_file.exists() else None
+        return read_record(self.audit_file, Audit.from_dict) if self.audit_file.exists() else None
 
     def write_predictions(self, side: Side, predictions: Predictions) -> None:
         write_arrays(
@@ -330,7 +330,7 @@ class RunFolder:
         )
 
 
-def _record(file: Path, build: Callable[[Any], T]) -> T:
+def read_record(file: Path, build: Callable[[Any], T]) -> T:
     """What `build` makes of a JSON file.
 
     Raises:

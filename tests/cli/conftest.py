@@ -15,6 +15,7 @@ import tl_app
 from tl_app.audit.quarantine import Moved
 from tl_app.audit.stripping import Stripped
 from tl_app.evaluation.comparison import Comparison, PairedPredictions, compare_predictions
+from tl_app.evaluation.probes import CrossValidation
 from tl_app.findings import Audit, Evidence, Finding, Fix, NotRun
 from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions, SetAside, Side
 
@@ -85,6 +86,7 @@ class FakeApp(ModuleType):
         self.backbone_name = "tiny_net"
         self.side: Side | None = "test"
         self.evaluation: Evaluation | None = make_evaluation()
+        self.cross_validation: CrossValidation | None = None
         self.comparison = make_comparison()
         self.stripped: Stripped | None = None
         self.predictions = Predictions(
@@ -109,6 +111,7 @@ class FakeApp(ModuleType):
             evaluation=self.evaluation,
             set_aside=(SetAside("x.jpg", "It is empty.", "empty"),),
             modality="image",
+            cross_validation=self.cross_validation,
         )
 
     def train(self, *args: Any, **kwargs: Any) -> SimpleNamespace:

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.cli.conftest import make_evaluation
 from tl_app.cli.main import main
 from tl_app.data.source import Source
 from tl_app.errors import DataError, Interrupted, StorageError
+from tl_app.evaluation.probes import CrossValidation
 
 Capture = pytest.CaptureFixture[str]
 
@@ -85,6 +87,27 @@ def test_train_json(app: Any, capfd: Capture) -> None:
     assert document["test"]["accuracy"] == {"value": 0.9, "low": 0.8, "high": 0.95}
     assert set(document["test"]) == {"accuracy", "macro_f1", "log_loss"}
     assert document["set_aside"] == {"total": 1, "by_kind": {"empty": 1}}
+
+
+def test_train_with_cross_validation(app: Any, capfd: Capture) -> None:
+    one = {"accuracy": 0.8, "macro_f1": 0.75, "log_loss": 0.4}
+    two = {"accuracy": 0.9, "macro_f1": 0.85, "log_loss": 0.2}
+    app.cross_validation = CrossValidation(make_evaluation(), (one, two), 16)
+    code, document = run_json(capfd, "train", "photos", "--cv", "2")
+    assert code == 0
+    assert app.calls[0][2]["config"].cross_validation == 2
+    assert document["cross_validation"] == {
+        "n_folds": 2,
+        "n_examples": make_evaluation().n_examples,
+        "headline": document["test"],
+        "folds": [one, two],
+    }
+    assert main(["train", "photos", "--cv", "2"]) == 0
+    shown = capfd.readouterr().out
+    assert "2 folds)" in shown
+    assert "0.071" in shown  # the spread of two accuracies
+    assert main(["train", "photos", "--cv", "1"]) == 2
+    assert "allowed: auto, 0 (none) or 2 to 50 folds" in capfd.readouterr().err
 
 
 def test_train_without_a_test_part(app: Any, capfd: Capture) -> None:

@@ -17,10 +17,11 @@ from tl_app.data.unlabelled import FoundTexts, find_texts
 from tl_app.data.walk import Found, walk
 from tl_app.data.wording import PICTURES
 from tl_app.errors import ConfigError, DataError, RunError, UnusableText
+from tl_app.evaluation.probes import CrossValidation, Probes
 from tl_app.export.versions import find_version
 from tl_app.progress import Reporter, SilentReporter
 from tl_app.records import Evaluation, Modality, Predictions, SetAside
-from tl_app.run import RunFolder
+from tl_app.run import RunFolder, read_record
 
 if TYPE_CHECKING:
     from tl_app.export.classifier import SavedModelClassifier
@@ -38,6 +39,7 @@ class TrainedRun:
         seconds: wall clock by stage.
         set_aside: files or texts that were not used.
         modality: of what it classifies.
+        cross_validation: of the head on frozen features, or None where it was not run.
     """
 
     folder: RunFolder
@@ -47,6 +49,7 @@ class TrainedRun:
     seconds: dict[str, float]
     set_aside: tuple[SetAside, ...] = ()
     modality: Modality = "image"
+    cross_validation: CrossValidation | None = None
 
     def predict(
         self,
@@ -86,6 +89,7 @@ def finished_run(folder: RunFolder) -> TrainedRun:
         )
     dataset = folder.read_dataset()
     evaluation = folder.read_evaluation()
+    probes = read_probes(folder)
     return TrainedRun(
         folder=folder,
         evaluation=evaluation if evaluation.side == "test" else None,
@@ -94,7 +98,15 @@ def finished_run(folder: RunFolder) -> TrainedRun:
         seconds=info["seconds"],
         set_aside=dataset.set_aside,
         modality=dataset.modality,
+        cross_validation=None if probes is None else probes.cross_validation,
     )
+
+
+def read_probes(folder: RunFolder) -> Probes | None:
+    """What kept features told by themselves; None of runs that did not ask."""
+    if not folder.probes_file.exists():
+        return None
+    return read_record(folder.probes_file, Probes.from_dict)
 
 
 def tell(

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tl_app.app.finished import read_probes
 from tl_app.errors import UnusablePicture
 from tl_app.evaluation.learning import fit_verdict
-from tl_app.evaluation.probes import Probes
 from tl_app.explain.occlusion import TellingWord
 from tl_app.inputs.files import read_encoded
 from tl_app.inputs.pictures import traced_preprocess
@@ -62,13 +62,6 @@ def write_report(folder: RunFolder) -> Path:
     )
     write_atomic(folder.report, lambda file: file.write(html.encode("utf-8", "replace")))
     return folder.report
-
-
-def read_probes(folder: RunFolder) -> Probes | None:
-    """What kept features told by themselves; None of runs that did not ask."""
-    if not folder.probes_file.exists():
-        return None
-    return Probes.from_dict(read_json(folder.probes_file))
 
 
 def read_telling(folder: RunFolder) -> dict[str, tuple[TellingWord, ...]]:

@@ -24,6 +24,7 @@ from tl_app.progress import Reporter
 if TYPE_CHECKING:
     from tl_app.config import Config
     from tl_app.data.source import Source
+    from tl_app.evaluation.probes import CrossValidation
     from tl_app.records import Evaluation, Modality, Predictions, SetAside
 
 
@@ -102,6 +103,7 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
         "seconds": {stage: float(seconds) for stage, seconds in run.seconds.items()},
         "test": None if run.evaluation is None else _headline(run.evaluation),
         "baseline": None if run.evaluation is None else dict(run.evaluation.baseline),
+        "cross_validation": _cross_validation(run.cross_validation),
         "set_aside": _set_aside_counts(run.set_aside),
     }
     text = render.train_summary(run, perf_counter() - started)
@@ -459,6 +461,17 @@ def _refuse_settings_with_resume(arguments: Namespace) -> None:
 
 def _headline(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
     return {name: interval.to_dict() for name, interval in evaluation.headline.items()}
+
+
+def _cross_validation(found: CrossValidation | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "n_folds": len(found.folds),
+        "n_examples": found.evaluation.n_examples,
+        "headline": _headline(found.evaluation),
+        "folds": [dict(fold) for fold in found.folds],
+    }
 
 
 def _set_aside_counts(entries: Iterable[SetAside]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tl_app.units import bytes_text, duration_text
 if TYPE_CHECKING:
     from tl_app.app import AuditResult, CacheInfo, ExportResult, TrainedRun
     from tl_app.audit.quarantine import Moved
+    from tl_app.evaluation.probes import CrossValidation
     from tl_app.features.store import TableInfo
     from tl_app.findings import Finding, Severity
     from tl_app.records import Evaluation, Interval
@@ -120,6 +121,8 @@ def train_summary(run: TrainedRun, seconds: float) -> str:
         seconds: since the command began.
     """
     parts = []
+    if run.cross_validation is not None:
+        parts.append(cross_validation_text(run.cross_validation))
     if run.evaluation is None:
         parts.append("Trained without a test part: no figures on unseen examples.")
     else:
@@ -141,6 +144,29 @@ def train_summary(run: TrainedRun, seconds: float) -> str:
         f"Next        tl-app predict {printable(model)} {example}"
     )
     return "\n\n".join(parts)
+
+
+def cross_validation_text(found: CrossValidation) -> str:
+    """Its headline beside the spread over the folds, and what was cross-validated."""
+    evaluation = found.evaluation
+    rows = [
+        (
+            METRIC_TITLES.get(name, name),
+            figure(interval.value),
+            interval_text(interval),
+            figure(found.spread(name)),
+            figure(evaluation.baseline[name]),
+        )
+        for name, interval in evaluation.headline.items()
+    ]
+    noun = WORDINGS[evaluation.modality].noun
+    title = f"cross-validated ({counted(evaluation.n_examples, noun)}, {len(found.folds)} folds)"
+    header = (title, "value", "95 % interval", "SD of folds", "baseline")
+    return (
+        table(header, rows, right=".rrrr")
+        + f"\nA linear head on the frozen backbone: each {noun} was told by one that had not seen "
+        "it. The model itself:"
+    )
 
 
 def shortened(text: str) -> str:
