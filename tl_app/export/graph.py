@@ -57,7 +57,8 @@ def build_serving_module(
     # An axis of any length has one place then: an item of nothing, for batches of nothing.
     empty_shape = [1 if side is None else side for side in served.tensor.shape]
 
-    # The model and the decoder are large: each is traced once and shared by the signatures.
+    # The model and the decoder are large: each is traced once and shared by the signatures. As
+    # a tf.function it would be traced again wherever another calls it.
     @tf.function(input_signature=[served.tensor], autograph=False)
     def classify(items):
         # Fused convolutions give a wrong shape for no pictures at all: one black picture
@@ -67,18 +68,22 @@ def build_serving_module(
         some = tf.ensure_shape(some, served.tensor.shape)
         return tf.cast(model(some, training=False), tf.float32)[:n]
 
+    classify_items = classify.get_concrete_function()
+
     @tf.function(input_signature=[given_spec], autograph=False)
     def classify_given(given):
-        return classify(served.decode(given))
+        return classify_items(served.decode(given))
+
+    classify_encoded = classify_given.get_concrete_function()
 
     @tf.function(input_signature=[given_spec], autograph=False)
     def serving_default(given):
-        top, indices = tf.math.top_k(classify_given(given), k=k, sorted=True)
+        top, indices = tf.math.top_k(classify_encoded(given), k=k, sorted=True)
         return {"labels": tf.gather(tf.constant(encoded_names), indices), "probabilities": top}
 
     @tf.function(input_signature=[served.tensor], autograph=False)
     def predict_tensor(items):
-        all_classes = classify(items)
+        all_classes = classify_items(items)
         best = tf.argmax(all_classes, axis=1)
         return {
             "label": tf.gather(tf.constant(encoded_names), best),
@@ -87,7 +92,7 @@ def build_serving_module(
 
     @tf.function(input_signature=[given_spec], autograph=False)
     def probabilities(given):
-        return {"probabilities": classify_given(given)}
+        return {"probabilities": classify_encoded(given)}
 
     @tf.function(input_signature=[], autograph=False)
     def all_class_names():
