@@ -2,8 +2,9 @@
 
     python -m benchmarks.audit photos/
 
-Photographs are one folder a class. Three sets of links and changed copies are made of them: with
-wrong labels, with copies across train and test, and with a watermark on one class. Prints recall,
+Photographs are one folder a class. Sets of links and changed copies are made of them: with wrong
+labels, with copies across train and test, with copies that a split has to keep on one side, and
+with a watermark on one class. Prints recall,
 precision, false groups and seconds, and saves them as JSON. Pairs that the photographs held
 before anything was planted are listed: look at them before calling one false.
 """
@@ -25,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from benchmarks.split import find_pictures
 from tl_app.config import Config
 from tl_app.console import make_reporter
+from tl_app.data.scan import scan
 from tl_app.data.source import Source
 from tl_app.findings import Audit, Finding
 from tl_app.libraries import prepare_libraries
@@ -101,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path())
     parser.add_argument(
-        "--only", choices=("plain", "labels", "copies", "marks"), help="one part of it"
+        "--only", choices=("plain", "labels", "copies", "splits", "marks"), help="one part of it"
     )
     options = parser.parse_args(arguments)
     prepare_libraries()
@@ -110,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "plain": measure_plain,
         "labels": measure_labels,
         "copies": measure_copies,
+        "splits": measure_splits,
         "marks": measure_marks,
     }
     document: dict[str, Any] = {}
@@ -179,17 +182,7 @@ def measure_copies(scratch: Path, pictures: dict[str, list[Path]], seed: int) ->
             link([path], scratch / "photos" / side / name)
             if side == "train":
                 train.append((name, path))
-    planted: dict[str, set[frozenset[str]]] = {}
-    originals = iter(chance.sample(train, N_COPIES * len(CHANGES)))
-    for kind, change in CHANGES.items():
-        planted[kind] = set()
-        for _ in range(N_COPIES):
-            name, path = next(originals)
-            copy = f"test/{name}/copy-{kind.split()[0]}-{path.stem}.jpg"
-            with Image.open(path) as opened:
-                changed = change(opened.convert("RGB"), chance)
-            changed.save(scratch / "photos" / copy, quality=75)
-            planted[kind].add(frozenset({copy, f"train/{name}/{path.name}"}))
+    planted = plant_copies(scratch / "photos", train, "test/", "train/", chance)
     audit = audited(scratch)
     groups = [frozenset(case.paths) for f in of_kind(audit, "leakage") for case in f.evidence] + [
         frozenset(case.paths) for f in of_kind(audit, "near_copies") for case in f.evidence
@@ -203,6 +196,62 @@ def measure_copies(scratch: Path, pictures: dict[str, list[Path]], seed: int) ->
         "n_groups": len(set(groups)),
         "not_planted": [sorted(group) for group in others],
         "mixed": [sorted(g) for g in set(groups) - set(others) if g not in all_planted],
+    }
+
+
+def measure_splits(scratch: Path, pictures: dict[str, list[Path]], seed: int) -> dict[str, Any]:
+    """Changed copies lie beside their originals: on how many sides does a split put them?"""
+    from tl_app.audit.measure import measure_pictures
+    from tl_app.audit.near_duplicates import find_near_duplicates
+    from tl_app.data.splitting import make_split
+    from tl_app.data.ties import fitting_ties
+    from tl_app.features.store import FeatureStore
+    from tl_app.inputs.inspect import inspect_file
+
+    chance, photos = random.Random(seed), scratch / "photos"
+    for name, paths in pictures.items():
+        link(paths, photos / name)
+    originals = [(name, path) for name, paths in pictures.items() for path in paths]
+    planted = plant_copies(photos, originals, "", "", chance)
+    data, reporter = Config().data, make_reporter()
+    dataset = scan(
+        str(photos),
+        data,
+        inspect=lambda path: inspect_file(path, max_pixels=data.max_pixels),
+        reporter=reporter,
+        test_required=True,
+        materialise_to=scratch,
+    )
+    started = time.perf_counter()
+    measured = measure_pictures(
+        photos,
+        dataset.examples,
+        max_pixels=data.max_pixels,
+        store=FeatureStore(scratch / "store"),
+        reporter=reporter,
+    )
+    found = find_near_duplicates(dataset.examples, measured.thumbnails, None)
+    ties, n_left_out = fitting_ties(dataset.examples, found.ties)
+    seconds = time.perf_counter() - started
+    parted = {}
+    for kind, kept in {"exact copies alone": [], "near copies too": ties.tolist()}.items():
+        dataset_, split = make_split(
+            dataset,
+            validation_fraction=data.validation_fraction,
+            test_fraction=data.test_fraction,
+            seed=seed,
+            ties=[(i, j) for i, j in kept],
+        )
+        side = {e.path: s for e, s in zip(dataset_.examples, split.sides, strict=True)}
+        parted[kind] = {
+            change: sum(len({side[path] for path in pair}) > 1 for pair in pairs)
+            for change, pairs in planted.items()
+        }
+    return {
+        "pairs_parted": parted,
+        "n_ties": len(ties),
+        "n_ties_left_out": n_left_out,
+        "seconds_to_find": round(seconds, 1),
     }
 
 
@@ -232,6 +281,35 @@ def link(paths: Iterable[Path], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
         os.symlink(path.resolve(), folder / path.name)
+
+
+def plant_copies(
+    photos: Path,
+    originals: Sequence[tuple[str, Path]],
+    to: str,
+    beside: str,
+    chance: random.Random,
+) -> dict[str, set[frozenset[str]]]:
+    """Save changed copies, `N_COPIES` of each kind; the pairs of each kind.
+
+    Args:
+        photos: gets the copies.
+        originals: class and file, of which each is copied once at most.
+        to, beside: folders of the copies and of the originals in `photos`, with a slash.
+        chance: draws originals and changes.
+    """
+    planted: dict[str, set[frozenset[str]]] = {}
+    drawn = iter(chance.sample(originals, N_COPIES * len(CHANGES)))
+    for kind, change in CHANGES.items():
+        planted[kind] = set()
+        for _ in range(N_COPIES):
+            name, path = next(drawn)
+            copy = f"{to}{name}/copy-{kind.split()[0]}-{path.stem}.jpg"
+            with Image.open(path) as opened:
+                changed = change(opened.convert("RGB"), chance)
+            changed.save(photos / copy, quality=75)
+            planted[kind].add(frozenset({copy, f"{beside}{name}/{path.name}"}))
+    return planted
 
 
 def audited(scratch: Path) -> Audit:
