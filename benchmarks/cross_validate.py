@@ -68,6 +68,7 @@ def run_fold(
     """Train on all but `held_out` (positions) and predict those."""
     from tl_app.app.finishing import predict_side
     from tl_app.app.materials import load_material
+    from tl_app.data.calibration_part import hold_apart
     from tl_app.data.splitting import make_split
     from tl_app.features.extract import FrozenPart
     from tl_app.training.classifier import Classifier
@@ -88,6 +89,7 @@ def run_fold(
         test_fraction=config.data.test_fraction,
         seed=config.seed,
     )
+    split = hold_apart(fold, split, fraction=config.data.calibration_fraction, seed=config.seed)
     hardware = choose_hardware(config)
     strategy = hardware.build_strategy()
     material = load_material(
@@ -100,7 +102,7 @@ def run_fold(
         labels=dataset.labels,
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),
-        validation_rows=split.indices("validation"),
+        validation_rows=split.stopping,
         class_names=dataset.class_names,
     )
     folder = RunFolder.create(scratch, "fold")

@@ -86,6 +86,11 @@ class DataSettings(Settings):
     min_examples_per_class: Annotated[int, Field(ge=2)] = Field(
         3, description="A class with fewer usable examples stops the run."
     )
+    calibration_fraction: Annotated[float, Field(ge=0.0, le=0.9)] = Field(
+        0.5,
+        description="Share of the validation examples, where there are 100, that is held apart "
+        "from the choice of weights: for the temperature, thresholds and sets.",
+    )
     near_copies_together: bool = Field(
         True,
         description="Keep near copies on one side of the split: the same but for size, coding, "

@@ -217,16 +217,24 @@ class Split:
             example's `content` ("pixels:<pixel_hash>", "text:<normal_hash>") or
             "group:<given_group>".
         seed: of the ranking.
+        calibration: positions of validation examples that are held apart from early stopping,
+            ascending.
     """
 
     sides: tuple[Side | None, ...]
     groups: tuple[int, ...]
     tokens: Mapping[str, Side]
     seed: int
+    calibration: tuple[int, ...] = ()
 
     def indices(self, side: Side) -> np.ndarray:
         """int64, positions of the examples on `side`, ascending."""
         return np.array([i for i, s in enumerate(self.sides) if s == side], dtype=np.int64)
+
+    @property
+    def stopping(self) -> np.ndarray:
+        """int64, positions of the validation examples that choose the weights, ascending."""
+        return np.setdiff1d(self.indices("validation"), self.calibration)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -234,6 +242,7 @@ class Split:
             "groups": list(self.groups),
             "tokens": dict(self.tokens),
             "seed": self.seed,
+            "calibration": list(self.calibration),
         }
 
     @classmethod
@@ -243,6 +252,7 @@ class Split:
             groups=tuple(values["groups"]),
             tokens=dict(values["tokens"]),
             seed=values["seed"],
+            calibration=tuple(values.get("calibration", ())),
         )
 
 

@@ -110,6 +110,11 @@ class RunFolder:
         return self.path / "probes.json"
 
     @property
+    def calibration_file(self) -> Path:
+        """The temperature that is in the model's last layer, and what it was fitted on."""
+        return self.path / "calibration.json"
+
+    @property
     def telling_file(self) -> Path:
         """Of texts that were told wrongly: which words told the most."""
         return self.path / "telling.json"

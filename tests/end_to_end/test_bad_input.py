@@ -246,7 +246,7 @@ def test_a_thousand_classes_work(tmp_path):
     for label in range(1000):
         folder = root / f"class {label:04}"
         folder.mkdir(parents=True)
-        base = random.integers(0, 256, (4, 4, 3))
+        base = random.integers(0, 256, (8, 8, 3))
         for i in range(3):
             pixels = np.clip(base + random.integers(-5, 6, base.shape), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).resize((32, 32)).save(folder / f"{i}.png")

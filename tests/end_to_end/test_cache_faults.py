@@ -55,7 +55,7 @@ def made(folder: Path) -> Path:
 FULL_CACHE = """
 import os, subprocess, sys
 cache, photos, output = sys.argv[1:4]
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120k", "tmpfs", cache], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", cache], check=True)
 os.environ["TL_APP_CACHE"] = cache
 command = [sys.executable, "-m", "tl_app", "train"]
 first = subprocess.run([*command, photos, "--output", output, "--name", "full",

@@ -34,6 +34,14 @@ def second(
     return tl_app_json("train", elsewhere, *more, cwd=workplace)["run"]
 
 
+def scene(kind: int, seed: int) -> Image.Image:
+    """A picture before a background of its own: no near copy of any other."""
+    blobs = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    shape = Image.fromarray(draw(kind, seed))
+    background = Image.fromarray(blobs).resize(shape.size, Image.Resampling.BICUBIC)
+    return Image.blend(shape, background, 0.6)
+
+
 @pytest.fixture(scope="module")
 def new_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight new pictures a class, one of them twice."""
@@ -41,7 +49,7 @@ def new_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, name in enumerate(KINDS):
         (folder / name).mkdir(parents=True)
         for i in range(8):
-            Image.fromarray(draw(kind, 500 + i)).save(folder / name / f"{i}.png")
+            scene(kind, 500 + i).save(folder / name / f"{i}.png")
     shutil.copy(folder / "checks" / "0.png", folder / "checks" / "copy.png")
     return folder
 

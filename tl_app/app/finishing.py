@@ -17,9 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from tl_app.app.auditing import audit_run
+from tl_app.app.calibrating import fit_calibration
 from tl_app.app.materials import Material
 from tl_app.app.probing import probe_features
-from tl_app.app.reporting import write_report
+from tl_app.app.reporting import read_trust, write_report
 from tl_app.app.stages import StageClock
 from tl_app.backbones.policy import dtype_policy
 from tl_app.config import Config
@@ -105,6 +106,26 @@ def train_phases(
         for tracker in trackers:
             tracker.close()
     write_json(folder.history_file, [record.to_dict() for record in state.history])
+    with clock.stage("calibrate"):
+        calibration = fit_calibration(
+            dataset,
+            split,
+            config,
+            state.history,
+            predict=lambda rows: _predict_rows(
+                FrozenPart(_final_model(classifier, config, material, hardware, reporter)),
+                material,
+                dataset,
+                rows,
+                "Predicting what is held apart",
+                reporter,
+            ),
+            kept_features=trainer.kept_features,
+            class_weights=trainer.class_weights,
+        )
+        # From here on it is part of the model: every prediction and every export has it.
+        classifier.scale_logits(1 / calibration.temperature)
+        write_json(folder.calibration_file, calibration.to_dict())
     with clock.stage("predict"):
         _predict_training_side(trainer, folder, dataset, split)
     with clock.stage("save"):
@@ -140,7 +161,7 @@ def _training_data(dataset: Dataset[Any], split: Split, items: Items) -> Trainin
         labels=dataset.labels,
         groups=np.array(split.groups, dtype=np.int64),
         train_rows=split.indices("train"),
-        validation_rows=split.indices("validation"),
+        validation_rows=split.stopping,
         class_names=dataset.class_names,
     )
 
@@ -196,7 +217,14 @@ def evaluate_and_export(
         )
         notes = _group_notes(split, side, wording)
         evaluation = replace(evaluation, notes=(*evaluation.notes, *notes))
-        write_json(folder.evaluation_file, {"evaluation": evaluation.to_dict()})
+        trust = read_trust(folder, split, recorded, side)
+        write_json(
+            folder.evaluation_file,
+            {
+                "evaluation": evaluation.to_dict(),
+                "trust": None if trust is None else trust.to_dict(),
+            },
+        )
     # The same function in fewer operations, a third faster; the export's check will tell.
     served = fold_batch_normalization(model)
     with clock.stage("export"):
@@ -255,17 +283,28 @@ def predict_side(
 ) -> Predictions:
     """Probabilities of one side, from the original files or texts."""
     rows = split.indices(side)
+    title = f"Predicting the {side} side"
+    probabilities = _predict_rows(forward, material, dataset, rows, title, reporter)
+    return _predictions(dataset, [dataset.examples[row] for row in rows], probabilities)
+
+
+def _predict_rows(
+    forward: FrozenPart,
+    material: Material,
+    dataset: Dataset[Any],
+    rows: np.ndarray,
+    title: str,
+    reporter: Reporter,
+) -> np.ndarray:
+    """Probabilities from the original files or texts, float32, shape (n_rows, n_classes)."""
     probabilities = np.zeros((len(rows), len(dataset.class_names)), np.float32)
     unit = WORDINGS[dataset.modality].unit
     # TF32 on a GPU would differ from the export's check by more than its tolerance.
-    with (
-        exact_float32(),
-        reporter.bar(f"Predicting the {side} side", len(rows), unit) as bar,
-    ):
+    with exact_float32(), reporter.bar(title, len(rows), unit) as bar:
         for positions, batch in material.batches(dataset, rows, PREDICTION_BATCH):
             probabilities[positions] = forward(batch)
             bar.advance(len(positions))
-    return _predictions(dataset, [dataset.examples[row] for row in rows], probabilities)
+    return probabilities
 
 
 def _latency_of(batch: np.ndarray) -> str | None:

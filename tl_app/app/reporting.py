@@ -11,13 +11,15 @@ from PIL import Image
 
 from tl_app.app.finished import read_probes
 from tl_app.errors import UnusablePicture
+from tl_app.evaluation.calibration import Calibration
 from tl_app.evaluation.learning import fit_verdict
+from tl_app.evaluation.trust import Trust, assess, held_apart_of
 from tl_app.explain.occlusion import TellingWord
 from tl_app.inputs.files import read_encoded
 from tl_app.inputs.pictures import traced_preprocess
-from tl_app.records import EpochRecord, Preprocessing
+from tl_app.records import EpochRecord, Predictions, Preprocessing, Side, Split
 from tl_app.report.build import ReportContents, render_report
-from tl_app.run import RunFolder
+from tl_app.run import RunFolder, read_record
 from tl_app.storage import read_json, write_atomic
 from tl_app.training.decisions import Decisions
 
@@ -36,15 +38,17 @@ def write_report(folder: RunFolder) -> Path:
     dataset = folder.read_dataset()
     info = folder.read_info()
     processing = folder.read_processing()
+    split = folder.read_split()
+    predictions = folder.read_predictions(evaluation.side or "test")
     html = render_report(
         ReportContents(
             run_name=folder.name,
             config=read_json(folder.config_file),
             dataset=dataset,
-            split=folder.read_split(),
+            split=split,
             processing=processing,
             evaluation=evaluation,
-            predictions=folder.read_predictions(evaluation.side or "test"),
+            predictions=predictions,
             history=history,
             verdict=fit_verdict(history),
             cost=read_json(folder.cost_file),
@@ -58,10 +62,24 @@ def write_report(folder: RunFolder) -> Path:
             telling=read_telling(folder),
             audit=folder.read_audit(),
             probes=read_probes(folder),
+            trust=read_trust(folder, split, predictions, evaluation.side),
         )
     )
     write_atomic(folder.report, lambda file: file.write(html.encode("utf-8", "replace")))
     return folder.report
+
+
+def read_trust(
+    folder: RunFolder, split: Split, evaluated: Predictions, side: Side | None
+) -> Trust | None:
+    """How far the probabilities of a side can be trusted; None of runs from before it was asked."""
+    if not folder.calibration_file.exists():
+        return None
+    calibration = read_record(folder.calibration_file, Calibration.from_dict)
+    held_apart = None
+    if side == "test" and split.calibration:
+        held_apart = held_apart_of(split, folder.read_predictions("validation"))
+    return assess(calibration, evaluated, held_apart)
 
 
 def read_telling(folder: RunFolder) -> dict[str, tuple[TellingWord, ...]]:

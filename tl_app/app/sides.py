@@ -6,6 +6,7 @@ from typing import Any
 
 from tl_app.app.materials import Material
 from tl_app.config import Config
+from tl_app.data.calibration_part import hold_apart
 from tl_app.data.listing import counted
 from tl_app.data.side_checks import classes_missing, describe_leaks, leaks
 from tl_app.data.splitting import make_split
@@ -66,6 +67,7 @@ def split_examples(
         ties=[(i, j) for i, j in ties.tolist()],
     )
     _check_sides(dataset, split, config)
+    split = hold_apart(dataset, split, fraction=config.data.calibration_fraction, seed=config.seed)
     _say_split(dataset, split, reporter)
     return dataset, split
 

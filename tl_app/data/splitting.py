@@ -20,7 +20,6 @@ The unit is a group (see `groups`). The order of decisions:
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
@@ -28,6 +27,7 @@ from dataclasses import replace
 from tl_app.data.groups import Group, find_groups, tokens_of
 from tl_app.data.listing import by_place
 from tl_app.data.quotas import PRIORITY, Quotas
+from tl_app.data.ranking import rank
 from tl_app.data.side_checks import leaks
 from tl_app.data.wording import WORDINGS
 from tl_app.errors import ConfigError
@@ -111,7 +111,7 @@ def make_split(
     for group in free:
         free_by_class[group.label].append(group)
     for label in sorted(free_by_class):
-        ranked = sorted(free_by_class[label], key=lambda g: (_rank(seed, g.key), g.key))
+        ranked = sorted(free_by_class[label], key=lambda g: (rank(seed, g.key), g.key))
         # Given training examples may go to validation, never to test.
         may_test = [all(examples[i].given_side is None for i in g.members) for g in ranked]
         drawn = quotas.draw(label, [len(g.members) for g in ranked], may_test)
@@ -183,10 +183,6 @@ def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
         problems.append(f"validation and test take {total:g} of the data; allowed: below 1")
     if problems:
         raise ConfigError.from_problems(problems, next_step="tl-app train --help")
-
-
-def _rank(seed: int, key: str) -> bytes:
-    return hashlib.sha256(f"{seed}\n{key}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _anchors(

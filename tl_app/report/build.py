@@ -15,6 +15,7 @@ from tl_app.report import (
     model_sections,
     probe_sections,
     result_sections,
+    trust_sections,
 )
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.page import render, style_sheet
@@ -31,6 +32,8 @@ SECTIONS: tuple[Section, ...] = (
     result_sections.confusion,
     result_sections.worst_errors,
     result_sections.slices,
+    trust_sections.calibration,
+    trust_sections.automation,
     model_sections.learning,
     probe_sections.by_size,
     model_sections.training,

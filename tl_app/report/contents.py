@@ -11,6 +11,7 @@ from markupsafe import Markup
 from tl_app.data.wording import WORDINGS, Wording
 from tl_app.evaluation.learning import FitVerdict
 from tl_app.evaluation.probes import Probes
+from tl_app.evaluation.trust import Trust
 from tl_app.explain.occlusion import TellingWord
 from tl_app.findings import Audit
 from tl_app.records import AnyProcessing, Dataset, EpochRecord, Evaluation, Predictions, Split
@@ -38,6 +39,7 @@ class ReportContents:
         thumbnail: a small JPEG or PNG of an example's path, or None where there is none.
         telling: of texts that were told wrongly, by path: the words that told the most.
         audit: what is wrong with the data; None where nobody looked.
+        trust: how far the probabilities can be trusted; None of runs that did not ask.
         probes: what kept features tell by themselves; None of runs that did not ask.
     """
 
@@ -59,6 +61,7 @@ class ReportContents:
     telling: Mapping[str, Sequence[TellingWord]] = field(default_factory=dict)
     audit: Audit | None = None
     probes: Probes | None = None
+    trust: Trust | None = None
 
     @property
     def wording(self) -> Wording:

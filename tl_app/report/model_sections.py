@@ -34,6 +34,7 @@ STAGES = {
     "audit": "audit the data",
     "probe": "cross-validate and compare",
     "train": "train",
+    "calibrate": "calibrate the probabilities",
     "save": "save the model",
     "predict": "predict from the original examples",
     "evaluate": "evaluate",

@@ -127,6 +127,11 @@ class Classifier:
         """Put a solved head into the Dense layer."""
         self.head.get_layer("logits").set_weights([solved.kernel, solved.bias])
 
+    def scale_logits(self, factor: float) -> None:
+        """Multiply the logits: a temperature of T is a factor of 1/T."""
+        layer = self.head.get_layer("logits")
+        layer.set_weights([weight * np.float32(factor) for weight in layer.get_weights()])
+
     def get_weights(self) -> list[np.ndarray]:
         """All weights, in an order that another Classifier of the same shape accepts."""
         return [*self.backbone.model.get_weights(), *self.head.get_weights()]
