@@ -252,11 +252,22 @@ def compare(
 
 
 def write_report(
-    run: PathLike, *, output: PathLike = ".", reporter: Reporter | None = None
+    run: PathLike,
+    *,
+    output: PathLike = ".",
+    images: bool | None = None,
+    reporter: Reporter | None = None,
 ) -> Path:
-    """Write the run's report anew from what the run recorded; returns the HTML file."""
+    """Write the run's report anew from what the run recorded; returns the HTML file.
+
+    Args:
+        run: folder or name.
+        output: where runs are looked for by name.
+        images: whether pictures of the data may be on the page; None goes by the run's setting.
+        reporter: gets messages and progress.
+    """
     return _verb("report")(
-        os.fspath(run), output=Path(output), reporter=reporter or SilentReporter()
+        os.fspath(run), output=Path(output), images=images, reporter=reporter or SilentReporter()
     )
 
 

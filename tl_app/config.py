@@ -402,6 +402,16 @@ class Config(Settings):
         description="Folds in which the head on frozen features is cross-validated; auto takes 5 "
         "where fewer than 200 examples are tested, which say little; 0 switches it off.",
     )
+    min_accuracy: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
+        None,
+        description="Gate of the report's verdict: it fails where the lower limit of the "
+        "accuracy's 95 % interval is below.",
+    )
+    report_images: bool = Field(
+        True,
+        description="Whether the report may show pictures of the data (--no-images).",
+        json_schema_extra=OF_PICTURES,
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         ("tensorboard",), description="Where the learning curves go as well."
     )

@@ -150,6 +150,11 @@ class RunFolder:
     def report(self) -> Path:
         return self.output / "reports" / self.name / "index.html"
 
+    @property
+    def model_card(self) -> Path:
+        """Beside the report."""
+        return self.report.with_name("model_card.md")
+
     def adapter_file(self, phase: str) -> Path:
         """The low-rank updates of a phase that trained some, and the head, on their own."""
         return self.path / "adapters" / f"{phase}.safetensors"

@@ -110,6 +110,17 @@ def test_train_with_cross_validation(app: Any, capfd: Capture) -> None:
     assert "allowed: auto, 0 (none) or 2 to 50 folds" in capfd.readouterr().err
 
 
+def test_pictures_are_left_out_of_the_report(app: Any, capfd: Capture) -> None:
+    assert main(["train", "photos", "--no-images"]) == 0
+    assert app.calls[0][2]["config"].report_images is False
+    assert main(["report", "models/r", "--no-images"]) == 0
+    assert app.calls[1][2]["images"] is False
+    assert main(["report", "models/r"]) == 0
+    assert app.calls[2][2]["images"] is None
+    assert main(["train", "--resume", "models/r", "--no-images"]) == 2
+    assert "--no-images" in capfd.readouterr().err
+
+
 def test_train_without_a_test_part(app: Any, capfd: Capture) -> None:
     app.evaluation = None
     code, document = run_json(capfd, "train", "photos", "--no-test")

@@ -100,6 +100,7 @@ def test_the_verb_prints_both_forms(capfd: pytest.CaptureFixture[str], tmp_path:
 
 PICTURES_ALONE = (
     *("weights", "data.image_size_px", "data.aspect", "data.window", "data.max_pixels"),
+    "report_images",
     *("phases.N.mixup_alpha", "phases.N.cutmix_alpha", "phases.N.views"),
 )
 TEXTS_ALONE = ("preprocessor", "phases.N.recompute")

@@ -70,8 +70,9 @@ def test_a_laxer_promise_that_accepts_no_more_is_not_shown(make_contents):
     assert values == sorted(set(values), reverse=True)
 
 
-def test_nothing_is_that_sure():
-    assert automation_sentence(None, "pictures").startswith("No threshold can be promised")
+def test_nothing_is_that_sure(make_contents):
+    trust = trust_of(make_contents(), Calibration(1.0, "held_apart", 70), n_apart=5)
+    assert automation_sentence(trust, "pictures").startswith("No threshold can be promised")
 
 
 def test_the_calibration_part_is_found_among_the_validation_predictions(make_contents):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tl_app.app.finished import read_probes
+from tl_app.backbones.registry import find_spec
 from tl_app.errors import UnusablePicture
 from tl_app.evaluation.calibration import Calibration
 from tl_app.evaluation.learning import fit_verdict
@@ -19,6 +20,7 @@ from tl_app.inputs.files import read_encoded
 from tl_app.inputs.pictures import traced_preprocess
 from tl_app.records import EpochRecord, Predictions, Preprocessing, Side, Split
 from tl_app.report.build import ReportContents, render_report
+from tl_app.report.model_card import render_card
 from tl_app.run import RunFolder, read_record
 from tl_app.storage import read_json, write_atomic
 from tl_app.training.decisions import Decisions
@@ -26,8 +28,12 @@ from tl_app.training.decisions import Decisions
 THUMBNAIL_PX = 144
 
 
-def write_report(folder: RunFolder) -> Path:
-    """Write `reports/<run>/index.html` from the run's files.
+def write_report(folder: RunFolder, *, images: bool | None = None) -> Path:
+    """Write `reports/<run>/index.html` and `model_card.md` from the run's files.
+
+    Args:
+        folder: of the run.
+        images: whether pictures may be on the page; None goes by the run's setting.
 
     Raises:
         RunError: the run has not got as far as an evaluation.
@@ -38,34 +44,40 @@ def write_report(folder: RunFolder) -> Path:
     dataset = folder.read_dataset()
     info = folder.read_info()
     processing = folder.read_processing()
+    if images is None:
+        images = folder.read_config().report_images
     split = folder.read_split()
     predictions = folder.read_predictions(evaluation.side or "test")
-    html = render_report(
-        ReportContents(
-            run_name=folder.name,
-            config=read_json(folder.config_file),
-            dataset=dataset,
-            split=split,
-            processing=processing,
-            evaluation=evaluation,
-            predictions=predictions,
-            history=history,
-            verdict=fit_verdict(history),
-            cost=read_json(folder.cost_file),
-            environment=read_json(folder.environment_file),
-            decisions=Decisions(folder).read(),
-            command=info["command"],
-            seconds=info["seconds"],
-            thumbnail=Thumbnails(Path(dataset.root), processing)
-            if isinstance(processing, Preprocessing)
-            else lambda path: None,
-            telling=read_telling(folder),
-            audit=folder.read_audit(),
-            probes=read_probes(folder),
-            trust=read_trust(folder, split, predictions, evaluation.side),
-        )
+    contents = ReportContents(
+        run_name=folder.name,
+        config=read_json(folder.config_file),
+        dataset=dataset,
+        split=split,
+        processing=processing,
+        evaluation=evaluation,
+        predictions=predictions,
+        history=history,
+        verdict=fit_verdict(history),
+        cost=read_json(folder.cost_file),
+        environment=read_json(folder.environment_file),
+        decisions=Decisions(folder).read(),
+        command=info["command"],
+        seconds=info["seconds"],
+        has_pictures=images,
+        thumbnail=Thumbnails(Path(dataset.root), processing)
+        if images and isinstance(processing, Preprocessing)
+        else lambda path: None,
+        telling=read_telling(folder),
+        audit=folder.read_audit(),
+        probes=read_probes(folder),
+        trust=read_trust(folder, split, predictions, evaluation.side),
+    )
+    html = render_report(contents)
+    card = render_card(
+        contents, licence=find_spec(contents.config["backbone"], dataset.modality).licence
     )
     write_atomic(folder.report, lambda file: file.write(html.encode("utf-8", "replace")))
+    write_atomic(folder.model_card, lambda file: file.write(card.encode("utf-8", "replace")))
     return folder.report
 
 

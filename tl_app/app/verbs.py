@@ -128,15 +128,15 @@ def evaluate(run: str, source: Source | None, *, output: Path, reporter: Reporte
     )
 
 
-def report(run: str, *, output: Path, reporter: Reporter) -> Path:
-    """Write the report of a finished run anew.
+def report(run: str, *, output: Path, images: bool | None = None, reporter: Reporter) -> Path:
+    """Write the report of a finished run anew; `images` as for `reporting.write_report`.
 
     Raises:
         RunError: there is no such run, or it is not finished.
     """
     folder = RunFolder.open(run, output)
     finished_run(folder)
-    return write_report(folder)
+    return write_report(folder, images=images)
 
 
 def export(

@@ -257,7 +257,12 @@ def compare(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
 
 def report(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app report`."""
-    page = _load_app("report")(arguments.run, output=Path(arguments.output), reporter=reporter)
+    page = _load_app("report")(
+        arguments.run,
+        output=Path(arguments.output),
+        images=False if arguments.no_images else None,
+        reporter=reporter,
+    )
     return Result({"run": arguments.run, "report": str(page)}, render.printable(page))
 
 
@@ -419,6 +424,8 @@ def _train_config(arguments: Namespace, modality: Modality) -> Config:
         more["data.test_fraction"] = 0.0
     if arguments.merge_classes:
         more["data.merge_classes"] = True
+    if arguments.no_images:
+        more["report_images"] = False
     loaded = _config_of(arguments, modality, more)
     return without_mirroring(loaded) if arguments.no_flip else loaded
 
@@ -446,7 +453,7 @@ def _refuse_settings_with_resume(arguments: Namespace) -> None:
     ]
     given += [
         f"--{name.replace('_', '-')}"
-        for name in ("no_test", "merge_classes", "no_flip")
+        for name in ("no_test", "merge_classes", "no_flip", "no_images")
         if getattr(arguments, name)
     ]
     given += ["--set"] if arguments.overrides else []

@@ -129,6 +129,12 @@ def _similar_options(option: str, known: Sequence[str]) -> str:
     return f" Did you mean {matches}?" if matches else ""
 
 
+def _add_no_images(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--no-images", action="store_true", help="leave pictures of the data out of the report"
+    )
+
+
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
@@ -176,6 +182,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="never mirror pictures, in all phases (letters; left and right in medicine)",
     )
+    _add_no_images(model)
     model.add_argument("--config", metavar="FILE", help="settings, TOML or JSON")
     model.add_argument(
         "--set",
@@ -288,6 +295,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a folder below models/, or its name")
+    _add_no_images(parser)
     _add_output(parser)
 
 

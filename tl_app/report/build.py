@@ -25,6 +25,7 @@ __all__ = ["SECTIONS", "Fragment", "ReportContents", "render_report"]
 Section = Callable[[ReportContents], Fragment | None]
 
 SECTIONS: tuple[Section, ...] = (
+    result_sections.verdict_strip,
     probe_sections.cross_validation,
     result_sections.headline,
     probe_sections.rivals,

@@ -36,6 +36,7 @@ class ReportContents:
         decisions: what the run chose by looking at the machine.
         command: how to do it again.
         seconds: wall clock by stage.
+        has_pictures: whether pictures may be on the page.
         thumbnail: a small JPEG or PNG of an example's path, or None where there is none.
         telling: of texts that were told wrongly, by path: the words that told the most.
         audit: what is wrong with the data; None where nobody looked.
@@ -57,6 +58,7 @@ class ReportContents:
     decisions: Mapping[str, Any]
     command: str
     seconds: Mapping[str, float]
+    has_pictures: bool = True
     thumbnail: Callable[[str], bytes | None] = lambda path: None
     telling: Mapping[str, Sequence[TellingWord]] = field(default_factory=dict)
     audit: Audit | None = None

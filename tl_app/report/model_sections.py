@@ -133,29 +133,32 @@ def _trained_rows(decisions: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def reproduce(contents: ReportContents) -> Fragment:
     """Command, seed, versions, hashes, device and precision."""
-    decisions = contents.decisions
-    backbone = _mapping(decisions.get("backbone"))
-    environment = contents.environment
-    packages = {k: v for k, v in _mapping(environment.get("packages")).items() if v}
-    facts = [
-        ("Seed", str(contents.config.get("seed", "not recorded"))),
-        ("Device and precision", _device_text(contents)),
-        ("Engine of the frozen part", _engine_text(decisions, contents.wording)),
-        ("Backbone", str(backbone.get("name") or contents.config.get("backbone", "unknown"))),
-        ("Weights, SHA-256", str(backbone.get("weights_sha256") or "not recorded")),
-        ("Data, SHA-256", dataset_fingerprint(contents)),
-        ("System", _system_text(environment)),
-    ]
+    packages = {k: v for k, v in _mapping(contents.environment.get("packages")).items() if v}
     body = render(
         "reproduce.html",
         command=contents.command,
-        facts=facts,
+        facts=reproduction_facts(contents),
         packages=packages,
         seconds=[(STAGES.get(name, name), value) for name, value in contents.seconds.items()],
         total_seconds=sum(contents.seconds.values()),
         config=json.dumps(contents.config, indent=2, ensure_ascii=False),
     )
     return Fragment("reproduce", "How to reproduce it", body)
+
+
+def reproduction_facts(contents: ReportContents) -> list[tuple[str, str]]:
+    """Seed, device, engine, backbone, hashes and versions."""
+    decisions = contents.decisions
+    backbone = _mapping(decisions.get("backbone"))
+    return [
+        ("Seed", str(contents.config.get("seed", "not recorded"))),
+        ("Device and precision", _device_text(contents)),
+        ("Engine of the frozen part", _engine_text(decisions, contents.wording)),
+        ("Backbone", str(backbone.get("name") or contents.config.get("backbone", "unknown"))),
+        ("Weights, SHA-256", str(backbone.get("weights_sha256") or "not recorded")),
+        ("Data, SHA-256", dataset_fingerprint(contents)),
+        ("System", _system_text(contents.environment)),
+    ]
 
 
 def dataset_fingerprint(contents: ReportContents) -> str:

@@ -15,7 +15,9 @@ from tl_app.explain.occlusion import TellingWord
 from tl_app.records import ClassMetrics, Evaluation, Interval, Predictions
 from tl_app.report.confusion_figure import matrix_svg, overview_svg, row_shares
 from tl_app.report.contents import Fragment, ReportContents
+from tl_app.report.error_tags import counts, error_tags
 from tl_app.report.page import render
+from tl_app.report.verdict import verdict
 
 MOST_CELLS = 30
 """Up to so many classes the whole matrix is drawn; above, its worst pairs are listed."""
@@ -45,6 +47,21 @@ class Range:
     baseline: float
     start: str
     stop: str
+
+
+VERDICT_WORDS = {
+    "pass": ("Pass", "Nothing in the figures or the data speaks against using it."),
+    "warn": ("Warning", "Usable with care: look at these first."),
+    "fail": ("Fail", "Not to be used as it is."),
+}
+
+
+def verdict_strip(contents: ReportContents) -> Fragment:
+    """Can it be used, and what to do first."""
+    found = verdict(contents)
+    word, sentence = VERDICT_WORDS[found.status]
+    body = render("verdict.html", found=found, word=word, sentence=sentence)
+    return Fragment("verdict", "Verdict", body)
 
 
 def headline(contents: ReportContents) -> Fragment:
@@ -182,6 +199,7 @@ def worst_errors(contents: ReportContents) -> Fragment | None:
     order = worst_rows(predictions)
     names, room, items = predictions.class_names, MOST_GALLERY_BYTES, []
     texts = _texts(contents)
+    tags = error_tags(contents.audit, (predictions.paths[row] for row in order.tolist()))
     for row in order.tolist():
         path = predictions.paths[row]
         picture = None if texts else _data_uri(contents.thumbnail(path), room)
@@ -194,6 +212,7 @@ def worst_errors(contents: ReportContents) -> Fragment | None:
                 "true": names[predictions.y_true[row]],
                 "predicted": names[y_pred[row]],
                 "predicted_probability": float(predictions.probabilities[row, y_pred[row]]),
+                "tag": tags.get(path, ""),
                 "true_probability": float(predictions.probabilities[row, predictions.y_true[row]]),
             }
         )
@@ -202,6 +221,8 @@ def worst_errors(contents: ReportContents) -> Fragment | None:
         items=items,
         n_mistakes=n_mistakes,
         wording=contents.wording,
+        has_pictures=contents.has_pictures,
+        tag_counts=counts(tags.values()),
         has_marks=any(contents.telling.get(item["path"]) for item in items),
     )
     return Fragment("errors", "Worst errors", body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tl_app.evaluation.automation import Threshold, risk_coverage, strictest
+from tl_app.evaluation.automation import risk_coverage, strictest
 from tl_app.evaluation.trust import Trust
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.page import render
@@ -74,7 +74,7 @@ def automation(contents: ReportContents) -> Fragment | None:
         figure=risk_svg(
             curve, trust.thresholds, name="risk-coverage", nouns=contents.wording.nouns
         ),
-        sentence=automation_sentence(strictest(trust.thresholds), contents.wording.nouns),
+        sentence=automation_sentence(trust, contents.wording.nouns),
         trust=trust,
         side=contents.evaluation.side,
         wording=contents.wording,
@@ -82,8 +82,9 @@ def automation(contents: ReportContents) -> Fragment | None:
     return Fragment("automation", "What can be automated?", body)
 
 
-def automation_sentence(threshold: Threshold | None, nouns: str) -> str:
+def automation_sentence(trust: Trust, nouns: str) -> str:
     """One plain sentence on the strictest threshold that could be promised."""
+    threshold = strictest(trust.thresholds)
     if threshold is None:
         return (
             f"No threshold can be promised: too few {nouns} were held apart to choose one on, or "
