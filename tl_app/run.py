@@ -120,6 +120,16 @@ class RunFolder:
         return self.path / "telling.json"
 
     @property
+    def heat_file(self) -> Path:
+        """Of pictures that were told wrongly: where the model looked."""
+        return self.path / "heat_maps.json"
+
+    @property
+    def traits_file(self) -> Path:
+        """What the evaluated examples are like, beside their classes."""
+        return self.path / "traits.json"
+
+    @property
     def cost_file(self) -> Path:
         """Measured latency, sizes and memory."""
         return self.path / "cost.json"

@@ -17,9 +17,10 @@ from tl_app.audit.checks import CHECKS, run_checks
 from tl_app.audit.inputs import AuditInputs, CheckNotRun, gather
 from tl_app.audit.labels import wrong_labels
 from tl_app.audit.leakage import leakage
-from tl_app.audit.near_duplicates import find_near_duplicates
+from tl_app.audit.near_duplicates import NearDuplicates, find_near_duplicates
 from tl_app.audit.outliers import outliers
 from tl_app.audit.quality import poor_pictures
+from tl_app.data.ties import Ties
 from tl_app.findings import Audit, Finding
 from tl_app.records import Dataset, Example, SetAside, Side, Split, TextExample
 
@@ -179,6 +180,46 @@ def test_leaks_of_copies_take_the_training_copies_away(tmp_path: Path) -> None:
         ("test/near.jpg", "train/2.jpg"),
     }
     assert finding.evidence[0].figures == {"train": 1, "test": 1}
+
+
+def test_a_copy_of_a_copy_is_only_to_be_looked_at(tmp_path: Path) -> None:
+    examples = sided(tmp_path)
+    dataset = dataset_of(tmp_path, examples)
+    inputs = inputs_of(dataset, tmp_path)
+    # test/0 is like train/0, which is like train/1; the two ends are not alike.
+    place = {example.path: i for i, example in enumerate(examples)}
+    chain = [place[name] for name in ("test/0.jpg", "train/0.jpg", "train/1.jpg")]
+    groups = np.arange(len(examples))
+    groups[chain] = chain[0]
+    ties = Ties(np.array([chain[:2], chain[1:]]), np.array([0.99, 0.95], np.float32))
+    [finding] = leakage(replace(inputs, duplicates=NearDuplicates(ties, groups)))
+    assert fixed(finding) == {"train/0.jpg": "quarantine", "train/1.jpg": "review"}
+    problems = {fix.path: fix.problem for fix in finding.fixes}
+    assert problems["train/1.jpg"] == "a copy of a copy of test/0.jpg (test)"
+
+
+def test_folds_keep_the_users_groups_together(tmp_path: Path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        audit_inputs,
+        "out_of_fold_probabilities",
+        lambda features, labels, groups, *, n_classes: asked.append(groups),
+    )
+    examples = [
+        text(f"a:{i}", i % 2, f"{i // 2}", given_group=f"p{i // 4}" if i < 60 else None)
+        for i in range(160)
+    ]
+    gather(texts_of(examples), features=np.zeros((160, 4), np.float32))
+    [groups] = asked
+    assert len(np.unique(groups[:60])) == 15
+    assert len(np.unique(groups[60:])) == 50
+
+
+def test_what_could_not_be_measured_is_told(tmp_path: Path) -> None:
+    dataset = write_photos(tmp_path, 6)
+    (tmp_path / dataset.examples[0].path).write_bytes(b"gone")
+    not_run = run_checks(inputs_of(dataset, tmp_path)).not_run
+    assert "measuring 1 picture" in {check.check for check in not_run}
 
 
 def test_a_copy_that_leaks_and_one_too_many_leave_one_behind() -> None:

@@ -8,7 +8,17 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tl_app.evaluation.slices import LEAST_EXAMPLES, MOST_SLICES, slices_by_name, slices_by_size
+from tl_app.evaluation.slices import (
+    LEAST_EXAMPLES,
+    MOST_NAMES,
+    MOST_SLICES,
+    Figure,
+    Naming,
+    Traits,
+    find_slices,
+    slices_by_name,
+    slices_of_figure,
+)
 
 ROWS = st.lists(st.tuples(st.integers(0, 300) | st.integers(0, 5), st.booleans()), max_size=120)
 
@@ -17,9 +27,9 @@ ROWS = st.lists(st.tuples(st.integers(0, 300) | st.integers(0, 5), st.booleans()
 @example([(1, True)] * 9 + [(2, True)] * 7)
 @example([(1, True)] * 3 + [(2, True)] * 20 + [(3, True)] * 20)
 def test_parts_by_size_hold_every_example_once(rows):
-    sizes = np.array([size for size, _ in rows], dtype=np.int64)
+    sizes = np.array([size for size, _ in rows], dtype=np.float64)
     is_right = np.array([right for _, right in rows], dtype=bool)
-    found = slices_by_size(sizes, is_right, "characters")
+    found = slices_of_figure(sizes, is_right, "characters")
     if len(rows) < 2 * LEAST_EXAMPLES:
         assert found == []
         return
@@ -39,26 +49,99 @@ def test_parts_by_size_hold_every_example_once(rows):
 
 @given(st.integers(2 * LEAST_EXAMPLES, 200), st.randoms())
 def test_parts_of_different_sizes_are_about_equal(n_examples, random):
-    sizes = np.array(random.sample(range(1000), n_examples))
-    found = slices_by_size(sizes, np.ones(n_examples, dtype=bool), "characters")
+    sizes = np.array(random.sample(range(1000), n_examples), dtype=np.float64)
+    found = slices_of_figure(sizes, np.ones(n_examples, dtype=bool), "characters")
     assert len(found) == min(MOST_SLICES, n_examples // LEAST_EXAMPLES)
     counts = [part.n_examples for part in found]
     assert max(counts) - min(counts) <= 1
 
 
+def test_what_is_not_known_is_in_no_part_and_bounds_differ_in_their_names():
+    values = np.concatenate([np.linspace(0.001, 0.002, 40), np.full(30, np.nan)])
+    found = slices_of_figure(values, np.ones(70, dtype=bool), "")
+    assert sum(part.n_examples for part in found) == 40
+    bounds = [bound for part in found for bound in part.name.split(" to ")]
+    assert len(set(bounds)) == len(bounds) == 8
+
+
+def sliced(values: np.ndarray, is_right: np.ndarray, n_traits: int = 1):
+    """The slices of the first of some equal traits."""
+    paths = tuple(map(str, range(len(values))))
+    figures = tuple(Figure(str(i), "", values) for i in range(n_traits))
+    return find_slices(Traits(paths, figures), paths, is_right)[0].slices
+
+
 def test_a_part_that_is_worse_is_told_and_chance_is_not():
-    sizes = np.repeat([10, 100], 100)
+    sizes = np.repeat([10.0, 100.0], 100)
     is_right = np.ones(200, dtype=bool)
     is_right[:30] = False
-    worse, better = slices_by_size(sizes, is_right, "characters")
-    assert worse.differs
-    assert better.differs
+    worse, better = sliced(sizes, is_right)
+    assert (worse.verdict, better.verdict) == ("worse", "better")
     assert worse.accuracy.value == 0.7
     is_right[:] = np.arange(200) % 10 > 0
-    assert not any(part.differs for part in slices_by_size(sizes, is_right, "characters"))
+    assert {part.verdict for part in sliced(sizes, is_right)} == {"like the rest"}
+
+
+def test_the_more_parts_are_looked_at_the_more_a_difference_must_say():
+    sizes = np.repeat([10.0, 100.0], 100)
+    is_right = np.ones(200, dtype=bool)
+    is_right[:6] = False  # p = 0.029
+    assert sliced(sizes, is_right)[0].verdict == "like the rest"  # two slices: held against 0.025
+    is_right[:8] = False  # p = 0.007
+    assert sliced(sizes, is_right)[0].verdict == "worse"
+    assert sliced(sizes, is_right, n_traits=20)[0].verdict == "like the rest"
+
+
+def test_chance_alone_is_seldom_called_a_finding():
+    rng = np.random.default_rng(0)
+    n_false = 0
+    for _ in range(200):
+        paths = tuple(map(str, range(160)))
+        traits = Traits(
+            paths,
+            tuple(Figure(str(i), "", rng.random(160)) for i in range(4)),
+            (Naming("folder", tuple(rng.choice(list("abcde"), 160))),),
+        )
+        found = find_slices(traits, paths, rng.random(160) < 0.8)
+        n_false += any(part.verdict != "like the rest" for t in found for part in t.slices)
+    assert n_false <= 0.05 * 200 + 3 * (200 * 0.05 * 0.95) ** 0.5
 
 
 def test_rare_names_are_left_out():
     names = ["Latin"] * 30 + ["Arabic"] * (LEAST_EXAMPLES - 1) + ["Cyrillic"] * LEAST_EXAMPLES
     is_right = np.ones(len(names), dtype=bool)
     assert [part.name for part in slices_by_name(names, is_right)] == ["Latin", "Cyrillic"]
+    many = [f"{i:03d}" for i in range(100) for _ in range(LEAST_EXAMPLES)]
+    assert len(slices_by_name(many, np.ones(len(many), dtype=bool))) == MOST_NAMES
+
+
+def test_parts_are_found_whatever_the_order_of_the_examples():
+    paths = tuple(map(str, range(64)))
+    traits = Traits(
+        paths,
+        (),
+        (Naming("folder", ("a",) * 32 + ("b",) * 32, {"a": ("3", "5")}),),
+    )
+    is_right = np.arange(64) >= 32
+    [there] = find_slices(traits, paths, is_right)
+    [back] = find_slices(traits, paths[::-1], is_right[::-1])
+    assert there == back
+    assert there.slices[0].shown == ("3", "5")
+    assert [part.accuracy.value for part in there.slices] == [0.0, 1.0]
+
+
+def test_one_name_alone_is_no_parting():
+    paths = tuple(map(str, range(64)))
+    traits = Traits(paths, (), (Naming("folder", ("",) * 64),))
+    assert find_slices(traits, paths, np.ones(64, dtype=bool)) == []
+
+
+def test_traits_are_read_back_as_they_were_written():
+    traits = Traits(
+        ("a", "b"),
+        (Figure("size", "px", np.array([1.5, np.nan])),),
+        (Naming("folder", ("", "x"), {"x": ("b",)}),),
+    )
+    again = Traits.from_dict(traits.to_dict())
+    assert again.to_dict() == traits.to_dict()
+    assert np.isnan(again.figures[0].values[1])

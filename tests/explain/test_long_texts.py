@@ -57,7 +57,8 @@ def explain(material: TextMaterial, text: str, label: int) -> tuple[TellingWord,
     predictions = Predictions((example.path,), np.array([1 - label]), said, dataset.class_names)
 
     found = material.explain(dataset, predictions, np.array([0]), by_bad(), SilentReporter())
-    return found[example.path]
+    assert found.heat is None
+    return found.telling[example.path]
 
 
 def test_the_parts_are_spent_on_what_is_read(material):

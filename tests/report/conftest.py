@@ -121,7 +121,8 @@ def build_contents(
         "history": history,
         "verdict": fit_verdict(history),
         "cost": {
-            "latency_ms": {"1": 11.2, "32": 301.0}, "n_parameters": 3_419_429,
+            "latency_ms": {"1": {"p50": 11.2, "p95": 14.9}, "32": {"p50": 301.0, "p95": 333.0}},
+            "n_parameters": 3_419_429,
             "n_trainable_parameters": 1_134_021, "model_bytes": 17_400_000,
             "saved_model_bytes": 15_900_000, "peak_memory_bytes": 1_412_000_000,
         },

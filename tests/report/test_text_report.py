@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from tl_app.config_loading import load_config
+from tl_app.data.scripts import script_of
 from tl_app.evaluation.scoring import evaluate
+from tl_app.evaluation.slices import Figure, Naming, Traits, find_slices
+from tl_app.evaluation.worst import worst_rows
 from tl_app.explain.occlusion import TellingWord
 from tl_app.records import Dataset, SetAside, TextExample, TextProcessing
 from tl_app.report.build import render_report
 from tl_app.report.contents import ReportContents
-from tl_app.report.result_sections import worst_rows
 
 HOSTILE = '</blockquote><script>alert(1)</script> a dull\u202e & "worse" film 电影'
 
@@ -49,6 +51,15 @@ def contents(make_contents) -> ReportContents:
         processing=TextProcessing(256, "ab" * 32),
         evaluation=evaluate(predictions, class_shares=np.array([0.5, 0.5]), modality="text"),
         telling=telling,
+        slices=find_slices(
+            Traits(
+                tuple(example.path for example in examples),
+                (Figure("length", "characters", np.array([float(len(e.text)) for e in examples])),),
+                (Naming("script", tuple(script_of(example.text) for example in examples)),),
+            ),
+            predictions.paths,
+            predictions.y_true == predictions.y_pred,
+        ),
         config=load_config(modality="text").model_dump(mode="json"),
         decisions={
             **pictures.decisions,
@@ -83,7 +94,7 @@ def test_it_speaks_of_texts(contents):
 
 def test_texts_are_shown_marked_and_harmless(contents):
     page = render_report(contents)
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert "\u202e" not in page
     assert '<mark class="m3" title="without it 40 points less sure">' in page
     assert page.count("<blockquote") == page.count("</blockquote>") > 5

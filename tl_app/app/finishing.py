@@ -8,7 +8,7 @@ from __future__ import annotations
 import resource
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -20,8 +20,9 @@ from tl_app.app.auditing import audit_run
 from tl_app.app.calibrating import fit_calibration
 from tl_app.app.materials import Material
 from tl_app.app.probing import probe_features
-from tl_app.app.reporting import read_trust, write_report
+from tl_app.app.reporting import read_slices, read_trust, write_report
 from tl_app.app.stages import StageClock
+from tl_app.app.traits import find_traits
 from tl_app.backbones.policy import dtype_policy
 from tl_app.config import Config
 from tl_app.data.listing import counted
@@ -29,6 +30,7 @@ from tl_app.data.wording import WORDINGS, Wording
 from tl_app.engines.fold import fold_batch_normalization
 from tl_app.evaluation.leaked import leaked_rows, with_figures_unleaked
 from tl_app.evaluation.scoring import evaluate
+from tl_app.evaluation.worst import worst_rows
 from tl_app.export.latency import measure_latency
 from tl_app.export.parity import exact_float32
 from tl_app.export.publish import export_model
@@ -45,7 +47,6 @@ from tl_app.records import (
     Side,
     Split,
 )
-from tl_app.report.result_sections import worst_rows
 from tl_app.run import RunFolder
 from tl_app.storage import build_file, write_json
 from tl_app.training.classifier import Classifier, load_model
@@ -100,6 +101,17 @@ def train_phases(
                     reporter=reporter,
                 )
                 write_json(folder.probes_file, probes.to_dict())
+        if not folder.traits_file.exists():
+            with clock.stage("traits"):
+                traits = find_traits(
+                    material,
+                    dataset,
+                    split.indices(evaluated_side(split)),
+                    trainer.kept_features(),
+                    store=store,
+                    reporter=reporter,
+                )
+                write_json(folder.traits_file, traits.to_dict())
         with clock.stage("train"):
             state = trainer.run()
     finally:
@@ -198,12 +210,14 @@ def evaluate_and_export(
     side = evaluated_side(split)
     with clock.stage("explain"):
         predictions = folder.read_predictions(side)
-        telling = material.explain(dataset, predictions, worst_rows(predictions), forward, reporter)
-        if telling:
+        why = material.explain(dataset, predictions, worst_rows(predictions), forward, reporter)
+        if why.telling:
             write_json(
                 folder.telling_file,
-                {path: [word.to_dict() for word in words] for path, words in telling.items()},
+                {path: [word.to_dict() for word in words] for path, words in why.telling.items()},
             )
+        if why.heat is not None:
+            write_json(folder.heat_file, why.heat.to_dict())
     with clock.stage("evaluate"):
         counts = np.bincount(
             dataset.labels[split.indices("train")], minlength=len(dataset.class_names)
@@ -223,6 +237,7 @@ def evaluate_and_export(
             {
                 "evaluation": evaluation.to_dict(),
                 "trust": None if trust is None else trust.to_dict(),
+                "slices": [asdict(trait) for trait in read_slices(folder, recorded)],
             },
         )
     # The same function in fewer operations, a third faster; the export's check will tell.

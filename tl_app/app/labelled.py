@@ -44,8 +44,10 @@ def read_labelled(
         inspect=lambda path: inspect_file(path, max_pixels=processing.max_pixels),
         reporter=reporter,
         test_required=False,
+        data_dir=source.data_dir,
         materialise_to=run.output / "data",
         known_class_names=recorded.class_names,
+        table=source.table,
         purpose="evaluation",
     )
 

@@ -20,7 +20,8 @@ from tl_app.data.source import Source
 from tl_app.data.ties import Ties
 from tl_app.data.wording import WORDINGS
 from tl_app.errors import ConfigError
-from tl_app.explain.occlusion import TellingWord
+from tl_app.evaluation.slices import Traits
+from tl_app.explain.explanation import Explanation
 from tl_app.export.parity import Evidence
 from tl_app.export.served_input import ServedInput
 from tl_app.features.extract import FrozenPart
@@ -95,8 +96,28 @@ class Material(Protocol):
         rows: np.ndarray,
         forward: FrozenPart,
         reporter: Reporter,
-    ) -> dict[str, tuple[TellingWord, ...]]:
-        """Path -> the words that told the most, of some rows; empty for pictures."""
+    ) -> Explanation:
+        """Why the model answered as it did, of some rows.
+
+        Args:
+            dataset: of the run.
+            predictions: of one of its sides.
+            rows: int64, of the predictions.
+            forward: runs the classifier.
+            reporter: shows progress.
+        """
+
+    def traits(
+        self, dataset: Dataset[Any], rows: np.ndarray, store: FeatureStore, reporter: Reporter
+    ) -> Traits:
+        """What some examples are like, beside their classes.
+
+        Args:
+            dataset: of the run.
+            rows: int64, of the examples.
+            store: keeps measurements.
+            reporter: shows progress.
+        """
 
     def sample(self, dataset: Dataset[Any], n: int) -> np.ndarray:
         """Some input of n examples, for timing."""

@@ -10,8 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from tl_app.app.beginning import load_for
-from tl_app.audit.measure import measure_pictures
+from tl_app.audit.measure import Measurements, measure_pictures
 from tl_app.audit.near_duplicates import find_near_duplicates
+from tl_app.audit.quality import figures_of
+from tl_app.audit.shortcuts import source_folders
 from tl_app.backbones.blocks import Backbone
 from tl_app.backbones.loading import default_image_size_px, load_backbone
 from tl_app.backbones.registry import get_spec
@@ -19,7 +21,9 @@ from tl_app.config import Config
 from tl_app.data.scan import scan
 from tl_app.data.source import Source
 from tl_app.data.ties import Ties
-from tl_app.explain.occlusion import TellingWord
+from tl_app.evaluation.slices import Figure, Naming, Traits
+from tl_app.explain.explanation import Explanation
+from tl_app.explain.grad_cam import heat_maps
 from tl_app.export.parity import PictureEvidence
 from tl_app.export.served_input import ServedInput, served_pictures
 from tl_app.features.extract import FrozenPart
@@ -29,8 +33,16 @@ from tl_app.features.store import FeatureStore
 from tl_app.inputs.pictures import iterate_pictures
 from tl_app.inputs.window import describe_window, resolve_window
 from tl_app.progress import Reporter
-from tl_app.records import AnyProcessing, Dataset, Predictions, Preprocessing
+from tl_app.records import AnyProcessing, Dataset, Example, Predictions, Preprocessing
 from tl_app.training.hardware import Hardware
+
+FIGURES = (
+    ("brightness", "brightness", "of 255"),
+    ("sharpness", "sharpness (low is blurred)", ""),
+    ("shorter_side_px", "size (shorter side)", "px"),
+    ("width_by_height", "shape (width by height)", ""),
+)
+"""Figures that accuracy is looked at by: name, title, unit."""
 
 
 class PictureMaterial:
@@ -94,14 +106,19 @@ class PictureMaterial:
             )
 
     def near_copies(self, dataset: Dataset, store: FeatureStore, reporter: Reporter) -> Ties:
-        measurements = measure_pictures(
-            Path(dataset.root),
-            dataset.examples,
+        measurements = self._measure(dataset.root, dataset.examples, store, reporter)
+        return find_near_duplicates(dataset.examples, measurements.thumbnails, None).ties
+
+    def _measure(
+        self, root: str, examples: Sequence[Example], store: FeatureStore, reporter: Reporter
+    ) -> Measurements:
+        return measure_pictures(
+            Path(root),
+            examples,
             max_pixels=self._config.data.max_pixels,
             store=store,
             reporter=reporter,
         )
-        return find_near_duplicates(dataset.examples, measurements.thumbnails, None).ties
 
     def settle(self, dataset: Dataset, reporter: Reporter) -> None:
         settings = self._config.data
@@ -146,8 +163,31 @@ class PictureMaterial:
         rows: np.ndarray,
         forward: FrozenPart,
         reporter: Reporter,
-    ) -> dict[str, tuple[TellingWord, ...]]:
-        return {}
+    ) -> Explanation:
+        if not len(rows):
+            return Explanation()
+        place = {example.path: i for i, example in enumerate(dataset.examples)}
+        paths = [predictions.paths[row] for row in rows.tolist()]
+        asked = np.array([place[path] for path in paths], dtype=np.int64)
+        batches = self.batches(dataset, asked, len(asked))
+        pictures = np.concatenate([batch.numpy() for _, batch in batches])
+        with reporter.bar("Making heat maps", len(rows), "images") as bar:
+            heat = heat_maps(forward.model, paths, pictures, predictions.y_pred[rows])
+            bar.advance(len(rows))
+        return Explanation(heat=heat)
+
+    def traits(
+        self, dataset: Dataset, rows: np.ndarray, store: FeatureStore, reporter: Reporter
+    ) -> Traits:
+        examples = [dataset.examples[row] for row in rows.tolist()]
+        figures = figures_of(examples, self._measure(dataset.root, examples, store, reporter))
+        paths = tuple(example.path for example in examples)
+        class_of = [dataset.class_names[example.label] for example in examples]
+        return Traits(
+            paths,
+            tuple(Figure(title, unit, figures[name]) for name, title, unit in FIGURES),
+            (Naming("source folder", tuple(source_folders(paths, class_of))),),
+        )
 
     def sample(self, dataset: Dataset, n: int) -> np.ndarray:
         shape = (n, self._size, self._size, 3)

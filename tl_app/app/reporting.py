@@ -14,7 +14,9 @@ from tl_app.backbones.registry import find_spec
 from tl_app.errors import UnusablePicture
 from tl_app.evaluation.calibration import Calibration
 from tl_app.evaluation.learning import fit_verdict
+from tl_app.evaluation.slices import SlicedTrait, Traits, find_slices
 from tl_app.evaluation.trust import Trust, assess, held_apart_of
+from tl_app.explain.heat import HeatMaps
 from tl_app.explain.occlusion import TellingWord
 from tl_app.inputs.files import read_encoded
 from tl_app.inputs.pictures import traced_preprocess
@@ -68,6 +70,10 @@ def write_report(folder: RunFolder, *, images: bool | None = None) -> Path:
         if images and isinstance(processing, Preprocessing)
         else lambda path: None,
         telling=read_telling(folder),
+        heat=read_record(folder.heat_file, HeatMaps.from_dict)
+        if folder.heat_file.exists()
+        else None,
+        slices=read_slices(folder, predictions),
         audit=folder.read_audit(),
         probes=read_probes(folder),
         trust=read_trust(folder, split, predictions, evaluation.side),
@@ -92,6 +98,18 @@ def read_trust(
     if side == "test" and split.calibration:
         held_apart = held_apart_of(split, folder.read_predictions("validation"))
     return assess(calibration, evaluated, held_apart)
+
+
+def read_slices(folder: RunFolder, evaluated: Predictions) -> list[SlicedTrait]:
+    """Accuracy on parts of the evaluated side; empty of runs from before it was asked."""
+    if not folder.traits_file.exists():
+        return []
+    known = evaluated.y_true >= 0
+    return find_slices(
+        read_record(folder.traits_file, Traits.from_dict),
+        [evaluated.paths[row] for row in np.flatnonzero(known).tolist()],
+        (evaluated.y_true == evaluated.y_pred)[known],
+    )
 
 
 def read_telling(folder: RunFolder) -> dict[str, tuple[TellingWord, ...]]:

@@ -16,12 +16,14 @@ from tl_app.backbones.loading import TextEncoder, load_encoder
 from tl_app.backbones.registry import get_encoder_spec
 from tl_app.config import Config, DataSettings, require_unmixed
 from tl_app.data.class_names import Purpose
-from tl_app.data.scripts import language_shares
+from tl_app.data.scripts import language_shares, script_of
 from tl_app.data.source import Source
 from tl_app.data.texts import scan_texts
 from tl_app.data.ties import Ties
 from tl_app.errors import ConfigError, RunError
-from tl_app.explain.occlusion import TellingWord, telling_words
+from tl_app.evaluation.slices import Figure, Naming, Traits
+from tl_app.explain.explanation import Explanation
+from tl_app.explain.occlusion import telling_words
 from tl_app.export.parity import TextEvidence
 from tl_app.export.served_input import ServedInput, served_strings, served_texts
 from tl_app.features.extract import FrozenPart
@@ -156,7 +158,9 @@ class TextMaterial:
         rows: np.ndarray,
         forward: FrozenPart,
         reporter: Reporter,
-    ) -> dict[str, tuple[TellingWord, ...]]:
+    ) -> Explanation:
+        if not len(rows):
+            return Explanation()
         paths = [predictions.paths[row] for row in rows.tolist()]
         texts = {example.path: example.text for example in dataset.examples}
         parts = self._read_parts([texts[path] for path in paths])
@@ -166,7 +170,23 @@ class TextMaterial:
             for path, text, column in zip(paths, parts, said, strict=True):
                 found[path] = telling_words(text, column, lambda asked: self._tell(asked, forward))
                 bar.advance()
-        return found
+        return Explanation(telling=found)
+
+    def traits(
+        self,
+        dataset: Dataset[TextExample],
+        rows: np.ndarray,
+        store: FeatureStore,
+        reporter: Reporter,
+    ) -> Traits:
+        examples = [dataset.examples[row] for row in rows.tolist()]
+        texts = [example.text for example in examples]
+        length = np.array([len(text) for text in texts], dtype=np.float64)
+        return Traits(
+            tuple(example.path for example in examples),
+            (Figure("length", "characters", length),),
+            (Naming("script", tuple(map(script_of, texts))),),
+        )
 
     def _read_parts(self, texts: Sequence[str]) -> list[str]:
         """What the encoder reads of each text: of the rest no word can tell, and none must move up

@@ -17,6 +17,7 @@ from tl_app.audit import (
     shortcuts,
 )
 from tl_app.audit.inputs import AuditInputs, CheckNotRun
+from tl_app.data.listing import counted
 from tl_app.findings import Audit, Finding, NotRun, worst_first
 from tl_app.records import Modality
 
@@ -59,10 +60,15 @@ CHECKS: tuple[Check, ...] = (
 
 
 def run_checks(inputs: AuditInputs) -> Audit:
-    """All checks that apply to the data."""
+    """All checks that apply to the data; what could not be looked at is told."""
     dataset = inputs.dataset
     findings: list[Finding] = []
     not_run: list[NotRun] = []
+    if inputs.measurements is not None and not inputs.measurements.known.all():
+        unknown = counted(int((~inputs.measurements.known).sum()), "picture")
+        not_run.append(
+            NotRun(f"measuring {unknown}", "Pillow cannot read them, or they changed meanwhile")
+        )
     for check in CHECKS:
         if dataset.modality not in check.modalities:
             continue

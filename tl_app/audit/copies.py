@@ -94,7 +94,13 @@ def near_copies(inputs: AuditInputs) -> list[Finding]:
                 severity="warn",
                 title=f"{counted(len(unlike), 'group')} of nearly the same {wording.nouns} "
                 f"{'has' if len(unlike) == 1 else 'have'} several labels.",
-                advice="Look at them: at least one label is likely wrong.",
+                advice="Look at them: at least one label is likely wrong"
+                + (
+                    "; or mirroring and turning change what is shown (letters, arrows, left and "
+                    "right in medicine): then train with --no-flip."
+                    if inputs.dataset.modality == "image"
+                    else "."
+                ),
                 evidence=tuple(_near_case(inputs, members, lowest) for members in unlike),
                 fixes=_review(
                     inputs, unlike, f"nearly the same as a {wording.noun} of another label"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tl_app.audit.measure import Measurements
-from tl_app.audit.near_duplicates import NearDuplicates, find_near_duplicates
+from tl_app.audit.near_duplicates import NearDuplicates, connected, find_near_duplicates
 from tl_app.data.wording import WORDINGS, Wording
 from tl_app.heads.cross_validation import MOST_WORK
 from tl_app.heads.out_of_fold import N_FOLDS, out_of_fold_probabilities
@@ -115,7 +115,7 @@ def gather(
         why["probabilities"] = why.get("features", "there are no features")
     else:
         try:
-            probabilities = _held_out(dataset, features, duplicates.groups)
+            probabilities = _held_out(dataset, features, _kept_together(dataset, duplicates))
         except CheckNotRun as reason:
             why["probabilities"] = str(reason)
     given = tuple(example.given_side for example in examples)
@@ -129,6 +129,20 @@ def gather(
         missing=why,
         is_own_split=split is not None and not dataset.given_sides,
     )
+
+
+def _kept_together(dataset: Dataset[Any], duplicates: NearDuplicates) -> np.ndarray:
+    """int64, shape (n_examples,): copies share a number, and so do the user's own groups."""
+    first_of: dict[str, int] = {}
+    given = [
+        (first_of.setdefault(example.given_group, i), i)
+        for i, example in enumerate(dataset.examples)
+        if example.given_group is not None
+    ]
+    first_in: dict[int, int] = {}
+    copies = [(first_in.setdefault(group, i), i) for i, group in enumerate(duplicates.groups)]
+    links = np.array([*given, *copies], dtype=np.int64).reshape(-1, 2)
+    return connected(len(dataset.examples), links)
 
 
 def _held_out(dataset: Dataset[Any], features: np.ndarray, groups: np.ndarray) -> np.ndarray:

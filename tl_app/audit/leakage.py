@@ -80,19 +80,32 @@ def _case(inputs: AuditInputs, members: list[int]) -> Evidence:
 
 
 def _fixes(inputs: AuditInputs, groups: list[list[int]]) -> tuple[Fix, ...]:
-    """The side that is kept first keeps its copies; the others lose theirs."""
+    """The side that is kept first keeps its copies; the others lose theirs.
+
+    What is a copy of a copy, and none of a kept one itself, is only to be looked at.
+    """
+    examples = inputs.dataset.examples
+    near: dict[str, set[str]] = defaultdict(set)
+    for i, j in inputs.duplicates.ties.pairs.tolist():
+        near[examples[i].content].add(examples[j].content)
+        near[examples[j].content].add(examples[i].content)
     fixes = []
     for members in groups:
         first, *others = inputs.kept_first(members)
         kept_side = inputs.sides[first]
         kept = [i for i in members if inputs.sides[i] == kept_side]
-        fixes += [
-            Fix(
-                inputs.path(i),
-                f"a copy of {inputs.path(first)} ({kept_side})",
-                "review" if inputs.is_own_split else "quarantine",
+        kept_contents = {examples[i].content for i in kept}
+        for i in others:
+            if i in kept or not inputs.may_go(i, kept):
+                continue
+            content = examples[i].content
+            is_copy = content in kept_contents or not kept_contents.isdisjoint(near[content])
+            fixes.append(
+                Fix(
+                    inputs.path(i),
+                    f"{'a copy' if is_copy else 'a copy of a copy'} of {inputs.path(first)} "
+                    f"({kept_side})",
+                    "quarantine" if is_copy and not inputs.is_own_split else "review",
+                )
             )
-            for i in others
-            if i not in kept and inputs.may_go(i, kept)
-        ]
     return tuple(fixes)

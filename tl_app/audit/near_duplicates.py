@@ -103,7 +103,7 @@ def find_near_duplicates(
         pairs = same_words(texts)
         correlations = np.ones(len(pairs), np.float32)
     exact = np.stack([original, np.arange(len(examples))], axis=1)
-    groups = _connected(len(examples), pairs, exact)
+    groups = connected(len(examples), pairs, exact)
     return NearDuplicates(Ties(pairs, correlations), groups)
 
 
@@ -175,8 +175,13 @@ def _likeness_of(grey: np.ndarray, pairs: np.ndarray) -> Likeness:
     )
 
 
-def _connected(n: int, *links: np.ndarray) -> np.ndarray:
-    """A number for each of n, shared by whatever is linked, directly or through others."""
+def connected(n: int, *links: np.ndarray) -> np.ndarray:
+    """A number for each of n, shared by whatever is linked, directly or through others.
+
+    Args:
+        n: how many there are.
+        links: int64, shape (n_links, 2), pairs of positions.
+    """
     first, second = np.concatenate(links).T
     graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(n, n))
     return connected_components(graph, directed=False)[1].astype(np.int64)

@@ -6,6 +6,7 @@ one; they were set so that fewer than one in a hundred of 1,399 ordinary photogr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from tl_app.audit.inputs import AuditInputs
 from tl_app.audit.measure import Measurements
 from tl_app.data.listing import counted
 from tl_app.findings import Evidence, Finding, Fix
+from tl_app.records import Example
 
 MANY_SHARE = 0.05
 """From here on a rule's pictures are a trait of the set, and worth a warning."""
@@ -111,13 +113,16 @@ def poor_pictures(inputs: AuditInputs) -> list[Finding]:
 
 
 def picture_figures(inputs: AuditInputs) -> dict[str, np.ndarray]:
+    """`figures_of` the audited pictures."""
+    return figures_of(inputs.dataset.examples, inputs.required("measurements"))
+
+
+def figures_of(examples: Sequence[Example], measurements: Measurements) -> dict[str, np.ndarray]:
     """float64, shape (n_examples,), by name; NaN where a picture could not be measured."""
-    measurements: Measurements = inputs.required("measurements")
     figures = {
         name: np.where(measurements.known, measurements.rows[name].astype(np.float64), np.nan)
         for name in ("brightness", "contrast", "sharpness", "entropy")
     }
-    examples = inputs.dataset.examples
     width = np.array([example.width_px for example in examples], dtype=np.float64)
     height = np.array([example.height_px for example in examples], dtype=np.float64)
     n_bytes = np.array([example.n_bytes for example in examples], dtype=np.float64)

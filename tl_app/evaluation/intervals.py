@@ -18,6 +18,32 @@ LEVEL = 0.95
 Z = float(stats.norm.ppf((1 + LEVEL) / 2))
 
 
+def smallest_difference(n_right: int, n: int) -> float:
+    """Difference of accuracy from which two models as good as this one are told apart.
+
+    With 80 % power at 5 %, two-sided, by McNemar's test on the same examples, as if their mistakes
+    were independent; models that make the same mistakes are told apart sooner.
+
+    Args:
+        n_right, n: right answers, and examples, at least one.
+
+    Returns:
+        A share; 1 where no difference is large enough.
+
+    Source: Connor, 1987, "Sample size for testing differences in proportions for the
+    paired-sample design".
+    """
+    error = (n - n_right + 1) / (n + 2)  # of a perfect score it is small, and not nothing
+    power = float(stats.norm.ppf(0.8))
+    difference = 0.0
+    # The difference stands on both sides of its equation: a few rounds settle it.
+    for _ in range(50):
+        discordant = max(2 * error * (1 - error), difference)
+        width = Z * discordant**0.5 + power * (discordant - difference**2) ** 0.5
+        difference = min(width / n**0.5, 1.0)
+    return difference
+
+
 def wilson_limits(
     hits: np.ndarray | float, trials: np.ndarray | float
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,16 @@
-"""How right the model is on parts of the evaluated side, such as short and long texts."""
+"""Parts of the evaluated side on which the model does worse than on the rest.
+
+An example has traits: figures such as its brightness, and names such as its folder. Each trait
+parts the examples into slices; all slices of all traits are looked at together, so that one that
+is called worse is not one of many that chance alone would give.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,8 +18,101 @@ from tl_app.evaluation.intervals import wilson_limits
 from tl_app.records import Interval
 
 MOST_SLICES = 4
+"""That a figure is parted into."""
+
 LEAST_EXAMPLES = 8
 """A slice of fewer says nothing."""
+
+MOST_NAMES = 30
+"""Of a trait with more names, the rarer ones are not looked at: each look costs certainty."""
+
+LEVEL = 0.05
+
+Verdict = Literal["worse", "better", "like the rest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A trait that is a number.
+
+    Attributes:
+        title: for people: "brightness".
+        unit: behind its bounds; empty without.
+        values: float64, shape (n_examples,); NaN where it is not known.
+    """
+
+    title: str
+    unit: str
+    values: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """A trait that is one of several names.
+
+    Attributes:
+        title: for people: "source folder".
+        values: of each example.
+        shown: name -> paths of examples that show what it stands for; may be empty.
+    """
+
+    title: str
+    values: tuple[str, ...]
+    shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is known of the examples of one side, beside their classes.
+
+    Attributes:
+        paths: of the examples, in the order of all values.
+        figures, namings: the traits.
+    """
+
+    paths: tuple[str, ...]
+    figures: tuple[Figure, ...] = ()
+    namings: tuple[Naming, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "paths": list(self.paths),
+            "figures": [
+                {
+                    "title": figure.title,
+                    "unit": figure.unit,
+                    # JSON knows no NaN.
+                    "values": [None if np.isnan(v) else float(f"{v:.6g}") for v in figure.values],
+                }
+                for figure in self.figures
+            ],
+            "namings": [
+                {
+                    "title": naming.title,
+                    "values": list(naming.values),
+                    "shown": {name: list(paths) for name, paths in naming.shown.items()},
+                }
+                for naming in self.namings
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Traits:
+        return cls(
+            tuple(values["paths"]),
+            tuple(
+                Figure(one["title"], one["unit"], np.array(one["values"], np.float64))
+                for one in values["figures"]
+            ),
+            tuple(
+                Naming(
+                    one["title"],
+                    tuple(one["values"]),
+                    {name: tuple(paths) for name, paths in one["shown"].items()},
+                )
+                for one in values["namings"]
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +122,50 @@ class Slice:
     Attributes:
         name: for people.
         n_examples: how many it has.
-        accuracy: with its interval.
-        differs: whether it is worse or better than the rest beyond chance, all slices of the
-            table looked at together (Fisher's exact test, Bonferroni, 5 %).
+        accuracy: with its interval (Wilson, 95 %).
+        p_value: that the part and the rest differ by chance (Fisher's exact test, two-sided), by
+            itself.
+        verdict: beyond chance at 5 %, all slices of all traits looked at together (Holm).
+        shown: paths of examples that show what it is; may be empty.
     """
 
     name: str
     n_examples: int
     accuracy: Interval
-    differs: bool
+    p_value: float
+    verdict: Verdict = "like the rest"
+    shown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlicedTrait:
+    """The slices of one trait, at least two."""
+
+    title: str
+    slices: tuple[Slice, ...]
+
+
+def find_slices(traits: Traits, paths: Sequence[str], is_right: np.ndarray) -> list[SlicedTrait]:
+    """Every trait's slices, those that differ marked.
+
+    Args:
+        traits: of a side.
+        paths: of the examples that were told, each among those of `traits`.
+        is_right: bool, shape (n_paths,).
+    """
+    place = {path: i for i, path in enumerate(traits.paths)}
+    rows = np.array([place[path] for path in paths], dtype=np.int64)
+    found = []
+    for figure in traits.figures:
+        parts = slices_of_figure(figure.values[rows], is_right, figure.unit)
+        found.append(SlicedTrait(figure.title, tuple(parts)))
+    for naming in traits.namings:
+        parts = [
+            replace(part, shown=naming.shown.get(part.name, ()))
+            for part in slices_by_name([naming.values[row] for row in rows], is_right)
+        ]
+        found.append(SlicedTrait(naming.title, tuple(parts)))
+    return _judged([trait for trait in found if len(trait.slices) > 1], float(is_right.mean()))
 
 
 def slices_by_name(names: Sequence[str], is_right: np.ndarray) -> list[Slice]:
@@ -41,39 +175,60 @@ def slices_by_name(names: Sequence[str], is_right: np.ndarray) -> list[Slice]:
         names: of each example's slice.
         is_right: bool, shape (n_examples,).
     """
-    labels = np.array(names, dtype=object)
-    found = sorted(set(names), key=lambda name: (-int((labels == name).sum()), name))
-    members = [(name, labels == name) for name in found]
-    return _measured([(n, m) for n, m in members if m.sum() >= LEAST_EXAMPLES], is_right)
+    unique, inverse, n_of = np.unique(
+        np.array(names, dtype=object), return_inverse=True, return_counts=True
+    )
+    order = sorted(range(len(unique)), key=lambda i: (-int(n_of[i]), unique[i]))[:MOST_NAMES]
+    return [
+        _measured(str(unique[i]), inverse == i, is_right)
+        for i in order
+        if n_of[i] >= LEAST_EXAMPLES
+    ]
 
 
-def slices_by_size(sizes: np.ndarray, is_right: np.ndarray, unit: str) -> list[Slice]:
-    """Parts of about equal numbers of examples, from the smallest to the largest.
+def slices_of_figure(values: np.ndarray, is_right: np.ndarray, unit: str) -> list[Slice]:
+    """Parts of about equal numbers of examples, from the smallest to the largest figure.
 
-    Examples of one size stay together, and no part has fewer than `LEAST_EXAMPLES`: where many are
-    of one size there are fewer parts.
+    Examples of one value stay together, and no part has fewer than `LEAST_EXAMPLES`: where many
+    have one value there are fewer parts. Those without a value are in none.
 
     Args:
-        sizes: int64, shape (n_examples,).
+        values: float64, shape (n_examples,), NaN where not known.
         is_right: bool, shape (n_examples,).
-        unit: plural, for the names: "characters".
+        unit: for the names: "characters".
     """
-    n_slices = min(MOST_SLICES, len(sizes) // LEAST_EXAMPLES)
+    known = np.sort(values[~np.isnan(values)])
+    n_slices = min(MOST_SLICES, len(known) // LEAST_EXAMPLES)
     if n_slices < 2:
         return []
-    ordered = np.sort(sizes)
-    members = []
-    for start, stop in pairwise(_bounds(ordered, n_slices)):
-        low, high = int(ordered[start]), int(ordered[stop - 1])
-        span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        members.append((f"{span} {unit}", (sizes >= low) & (sizes <= high)))
-    return _measured(members, is_right)
+    spans = [
+        (float(known[start]), float(known[stop - 1]))
+        for start, stop in pairwise(_bounds(known, n_slices))
+    ]
+    say = _saying([bound for span in spans for bound in span])
+    found = []
+    for low, high in spans:
+        name = say(low) if low == high else f"{say(low)} to {say(high)}"
+        mine = (values >= low) & (values <= high)
+        found.append(_measured(f"{name} {unit}".strip(), mine, is_right))
+    return found
+
+
+def _saying(bounds: Sequence[float]) -> Callable[[float], str]:
+    """How to write bounds: whole numbers where they are, else so that they differ."""
+    if all(bound == round(bound) for bound in bounds):
+        return lambda value: f"{value:,.0f}"
+    different = sorted(set(bounds))
+    for decimals in range(1, 7):
+        if len({f"{bound:.{decimals}f}" for bound in different}) == len(different):
+            break
+    return lambda value: f"{value:,.{decimals}f}"
 
 
 def _bounds(ordered: np.ndarray, n_slices: int) -> list[int]:
-    """Where the parts of sorted sizes begin, and the end of the last.
+    """Where the parts of sorted figures begin, and the end of the last.
 
-    Bounds are the changes of size nearest to where equal parts would meet, those left out that
+    Bounds are the changes of value nearest to where equal parts would meet, those left out that
     would leave too few examples before or behind them.
     """
     n_examples, bounds = len(ordered), [0]
@@ -87,22 +242,28 @@ def _bounds(ordered: np.ndarray, n_slices: int) -> list[int]:
     return [*bounds, n_examples]
 
 
-def _measured(members: Sequence[tuple[str, np.ndarray]], is_right: np.ndarray) -> list[Slice]:
+def _measured(name: str, mine: np.ndarray, is_right: np.ndarray) -> Slice:
     from scipy.stats import fisher_exact
 
-    found = []
-    for name, mine in members:
-        n, right = int(mine.sum()), int(is_right[mine].sum())
-        others, others_right = len(is_right) - n, int(is_right.sum()) - right
-        table = [[right, n - right], [others_right, others - others_right]]
-        p_value = float(fisher_exact(table).pvalue) if others else 1.0
-        low, high = wilson_limits(right, n)
-        found.append(
-            Slice(
-                name,
-                n,
-                Interval(right / n, float(low), float(high)),
-                p_value * len(members) < 0.05,
-            )
-        )
-    return found
+    n, right = int(mine.sum()), int(is_right[mine].sum())
+    others, others_right = len(is_right) - n, int(is_right.sum()) - right
+    table = [[right, n - right], [others_right, others - others_right]]
+    p_value = float(fisher_exact(table).pvalue) if others else 1.0
+    low, high = wilson_limits(right, n)
+    return Slice(name, n, Interval(right / n, float(low), float(high)), p_value)
+
+
+def _judged(traits: list[SlicedTrait], overall: float) -> list[SlicedTrait]:
+    """Holm, 1979: the k-th smallest of m p-values is held against 5 % by m - k."""
+    ordered = sorted(part.p_value for trait in traits for part in trait.slices)
+    n_certain = next(
+        (k for k, p in enumerate(ordered) if p > LEVEL / (len(ordered) - k)), len(ordered)
+    )
+    highest = ordered[n_certain - 1] if n_certain else -1.0
+
+    def judged(part: Slice) -> Slice:
+        if part.p_value > highest:
+            return part
+        return replace(part, verdict="worse" if part.accuracy.value < overall else "better")
+
+    return [replace(trait, slices=tuple(map(judged, trait.slices))) for trait in traits]

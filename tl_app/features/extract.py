@@ -269,9 +269,13 @@ class FrozenPart:
     """A model traced once for any number of pictures or texts, as serving runs it.
 
     A batch that is too large for the device is halved.
+
+    Attributes:
+        model: what is run.
     """
 
     def __init__(self, model: keras.Model) -> None:
+        self.model = model
         self._compiled = tf.function(
             lambda batch: tf.cast(model(batch, training=False), tf.float32),
             input_signature=[tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)],

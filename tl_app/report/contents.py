@@ -11,7 +11,9 @@ from markupsafe import Markup
 from tl_app.data.wording import WORDINGS, Wording
 from tl_app.evaluation.learning import FitVerdict
 from tl_app.evaluation.probes import Probes
+from tl_app.evaluation.slices import SlicedTrait
 from tl_app.evaluation.trust import Trust
+from tl_app.explain.heat import HeatMaps
 from tl_app.explain.occlusion import TellingWord
 from tl_app.findings import Audit
 from tl_app.records import AnyProcessing, Dataset, EpochRecord, Evaluation, Predictions, Split
@@ -29,8 +31,8 @@ class ReportContents:
         predictions: of the evaluated side.
         history: all phases, in order.
         verdict: of the learning curves.
-        cost: measured figures: "latency_ms" (batch size as text -> milliseconds a batch),
-            "n_parameters", "n_trainable_parameters", "model_bytes", "saved_model_bytes",
+        cost: measured figures: "latency_ms" (batch size as text -> "p50" and "p95", milliseconds a
+            batch), "n_parameters", "n_trainable_parameters", "model_bytes", "saved_model_bytes",
             "peak_memory_bytes"; what is missing shows as not measured.
         environment: versions and machine, as `tl_app.environment.describe` gives them.
         decisions: what the run chose by looking at the machine.
@@ -39,6 +41,8 @@ class ReportContents:
         has_pictures: whether pictures may be on the page.
         thumbnail: a small JPEG or PNG of an example's path, or None where there is none.
         telling: of texts that were told wrongly, by path: the words that told the most.
+        heat: of pictures that were told wrongly, where the model looked; None without.
+        slices: accuracy on parts of the evaluated side, by trait.
         audit: what is wrong with the data; None where nobody looked.
         trust: how far the probabilities can be trusted; None of runs that did not ask.
         probes: what kept features tell by themselves; None of runs that did not ask.
@@ -61,6 +65,8 @@ class ReportContents:
     has_pictures: bool = True
     thumbnail: Callable[[str], bytes | None] = lambda path: None
     telling: Mapping[str, Sequence[TellingWord]] = field(default_factory=dict)
+    heat: HeatMaps | None = None
+    slices: Sequence[SlicedTrait] = ()
     audit: Audit | None = None
     probes: Probes | None = None
     trust: Trust | None = None

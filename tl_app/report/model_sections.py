@@ -33,12 +33,13 @@ STAGES = {
     "features": "run the frozen backbone",
     "audit": "audit the data",
     "probe": "cross-validate and compare",
+    "traits": "tell the examples apart",
     "train": "train",
     "calibrate": "calibrate the probabilities",
     "save": "save the model",
     "predict": "predict from the original examples",
     "evaluate": "evaluate",
-    "explain": "find the telling words",
+    "explain": "see what spoke for the worst errors",
     "export": "export and check",
     "measure": "measure the cost",
     "report": "write the report",
@@ -85,11 +86,12 @@ def training(contents: ReportContents) -> Fragment:
 def cost(contents: ReportContents) -> Fragment:
     """Inference time, size and memory."""
     measured = contents.cost
-    latency: Mapping[str, float] = measured.get("latency_ms") or {}
+    latency: Mapping[str, Mapping[str, float]] = measured.get("latency_ms") or {}
     noun, rows = contents.wording.noun, []
-    for batch, value in sorted(latency.items(), key=lambda item: int(item[0])):
-        size = int(batch)
-        rate = f"{text.plural(round(1000 * size / value), noun)} a second" if value > 0 else ""
+    for batch, times in sorted(latency.items(), key=lambda item: int(item[0])):
+        size, value = int(batch), times["p50"]
+        rate = f"{text.plural(round(1000 * size / value), noun)} a second; " if value > 0 else ""
+        rate += f"p95 {text.milliseconds(times['p95'])}"
         label = f"one {noun}" if size == 1 else f"{size} {contents.wording.nouns} at once"
         rows.append((f"Inference, {label}", text.milliseconds(value), rate))
     parameters = measured.get("n_parameters")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,17 @@ def _environment() -> Environment:
 def render(template: str, **values: Any) -> Markup:
     """Fill in a template; values are escaped unless they are Markup already."""
     return Markup(_environment().get_template(template).render(**values))
+
+
+@cache
+def script() -> Markup:
+    """The page's script, for its `script` element."""
+    return Markup((TEMPLATES / "report.js").read_text(encoding="utf-8"))
+
+
+def script_hash() -> str:
+    """SHA-256 of the script in base64, by which the page's policy knows it."""
+    return base64.b64encode(hashlib.sha256(script().encode("utf-8")).digest()).decode("ascii")
 
 
 @cache

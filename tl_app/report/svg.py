@@ -23,11 +23,8 @@ MUTED = "#020202"
 LINE = "#030303"
 GOOD = "#040404"
 BAD = "#050505"
-ON_FILL = "#060606"
 PAGE = "#070707"
 BAND = "#080808"
-CELL_GOOD = "#090909"
-CELL_BAD = "#0a0a0a"
 
 _VARIABLES = {
     INK: "var(--ink)",
@@ -35,11 +32,8 @@ _VARIABLES = {
     LINE: "var(--line)",
     GOOD: "var(--good)",
     BAD: "var(--bad)",
-    ON_FILL: "var(--on-fill)",
     PAGE: "var(--page)",
     BAND: "var(--band)",
-    CELL_GOOD: "var(--cell-good)",
-    CELL_BAD: "var(--cell-bad)",
 }
 
 _SVG = "http://www.w3.org/2000/svg"

@@ -1,0 +1,102 @@
+"""Heat maps of a saved classifier: Grad-CAM where its backbone ends in a map, else occlusion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_app.explain.heat import HeatMaps, mean_alike, occlude, occlusion_map, to_unit
+
+N_RANDOM_HEADS = 4
+LEAST_SIDE = 3
+"""A smaller map shows no place; occlusion then does."""
+
+AT_ONCE = 32
+"""Pictures in one batch."""
+
+
+def heat_maps(
+    model: keras.Model, paths: list[str], pictures: np.ndarray, columns: np.ndarray
+) -> HeatMaps:
+    """Where the model looked for its answers, and how much random heads agree.
+
+    Args:
+        model: a classifier, pixels to probabilities, with layers named "pool", "head" and
+            "probabilities" (`training.classifier`).
+        paths: of the pictures.
+        pictures: float32, shape (n, S, S, 3) in 0..255.
+        columns: int64, shape (n,), the answers.
+    """
+    head = model.get_layer("head")
+    before_pool = model.get_layer("pool").input
+    is_map = len(before_pool.shape) == 4 and min(before_pool.shape[1:3]) >= LEAST_SIDE
+    heads = [head, *_shuffled(head)]
+    if is_map:
+        below = keras.Model(model.input, before_pool)
+        maps = _grad_cam(below, model.get_layer("pool"), heads, pictures, columns)
+    else:
+        below = keras.Model(model.input, model.get_layer("pool").output)
+        maps = _occlusion(below, heads, pictures, columns)
+    return HeatMaps(
+        "grad_cam" if is_map else "occlusion",
+        dict(zip(paths, maps[0], strict=True)),
+        mean_alike(maps[0], maps[1:]),
+    )
+
+
+def _grad_cam(
+    below: keras.Model,
+    pool: Callable[[tf.Tensor], tf.Tensor],
+    heads: list[keras.Model],
+    pictures: np.ndarray,
+    columns: np.ndarray,
+) -> np.ndarray:
+    """float32, shape (n_heads, n, h, w); source: Selvaraju et al., 2017."""
+    parts = []
+    for start in range(0, len(pictures), AT_ONCE):
+        activations = below(pictures[start : start + AT_ONCE], training=False)
+        answers = tf.constant(columns[start : start + AT_ONCE])
+        of_heads = []
+        for head in heads:
+            with tf.GradientTape() as tape:
+                tape.watch(activations)
+                logits = head(pool(activations), training=False)
+                answer = tf.gather(logits, answers, batch_dims=1)
+            weights = tf.reduce_mean(tape.gradient(answer, activations), axis=(1, 2), keepdims=True)
+            of_heads.append(tf.reduce_sum(weights * activations, axis=-1).numpy())
+        parts.append(of_heads)
+    heat = np.concatenate(parts, axis=1)
+    return np.stack([to_unit(maps) for maps in heat])
+
+
+def _occlusion(
+    below: keras.Model, heads: list[keras.Model], pictures: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """float32, shape (n_heads, n, h, w)."""
+    maps = []
+    for picture, column in zip(pictures, columns.tolist(), strict=True):
+        asked = np.concatenate([picture[np.newaxis], occlude(picture)])
+        features = np.concatenate([below(part, training=False).numpy() for part in _parts(asked)])
+        told = [tf.nn.softmax(head(features, training=False)).numpy()[:, column] for head in heads]
+        maps.append([occlusion_map(float(answers[0]), answers[1:]) for answers in told])
+    heat = np.array(maps, np.float32).swapaxes(0, 1)
+    return np.stack([to_unit(of_head) for of_head in heat])
+
+
+def _parts(pictures: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(pictures), AT_ONCE):
+        yield pictures[start : start + AT_ONCE]
+
+
+def _shuffled(head: keras.Model) -> list[keras.Model]:
+    """Heads with the same weights in a random order."""
+    rng = np.random.default_rng(0)
+    heads = []
+    for _ in range(N_RANDOM_HEADS):
+        other = keras.models.clone_model(head)
+        other.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in head.get_weights()])
+        heads.append(other)
+    return heads
