@@ -1,51 +1,76 @@
-"""The command line in processes of its own, at the price of a fork.
+"""The command line as cheaply as a test allows: in this process, in a fork, from the start.
 
-Most of a short command's time goes into importing TensorFlow. A server process imports it once
-and forks for every command: each still has its own process, environment, folder, standard streams
-and exit code. What is about starting up, signals or the machine runs `tl_app_afresh`, or
-a process that the test itself starts.
+Most of a short command's time goes into importing TensorFlow and into tracing what decodes
+pictures. `tl_app` calls the command line here, with the folder, environment and standard streams of
+a command of its own. What is killed, or must find libraries unloaded, is a fork of a server process
+that has imported TensorFlow (`tl_app_forked`, `start_forked`); what is about starting up runs
+`tl_app_afresh`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 PRELOADED = "tests.end_to_end.preloaded"
+LIMIT_SECONDS = 600
 
 
 def tl_app(
-    *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 600
+    *arguments: object, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line; what it wrote and how it ended."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOADED])
-    command = ["tl-app", *map(str, arguments)]
+    """Run the command line in this process; what it wrote and how it ended."""
+    import keras
+
+    from tl_app.cli.main import main
+
+    command = list(map(str, arguments))
     with tempfile.TemporaryDirectory() as streams:
-        process = context.Process(
-            target=_run, args=(command, str(cwd), {**os.environ, **(env or {})}, streams)
-        )
-        process.start()
-        process.join(timeout)
+        with _elsewhere(cwd, env or {}), _streams_into(Path(streams)):
+            code = main(command)
+        # What one command built is nothing to the next.
+        keras.backend.clear_session()
+        gc.collect()
+        return _done(command, code, Path(streams))
+
+
+def tl_app_forked(
+    *arguments: object, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own."""
+    with tempfile.TemporaryDirectory() as streams:
+        process = start_forked(*arguments, cwd=cwd, streams=Path(streams), env=env)
+        process.join(LIMIT_SECONDS)
         if process.is_alive():
             process.kill()
             process.join()
-            raise subprocess.TimeoutExpired(command, timeout)
-        out, err = (
-            (Path(streams) / name).read_text(encoding="utf-8", errors="replace")
-            if (Path(streams) / name).exists()
-            else ""
-            for name in ("stdout", "stderr")
-        )
-    assert process.exitcode is not None
-    return subprocess.CompletedProcess(command, process.exitcode, out, err)
+            raise subprocess.TimeoutExpired(list(map(str, arguments)), LIMIT_SECONDS)
+        assert process.exitcode is not None
+        return _done(list(map(str, arguments)), process.exitcode, Path(streams))
+
+
+def start_forked(
+    *arguments: object, cwd: Path, streams: Path, env: Mapping[str, str] | None = None
+) -> ForkServerProcess:
+    """A running command, whose `stdout` and `stderr` are files in the folder `streams`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([PRELOADED])
+    command = ["tl-app", *map(str, arguments)]
+    process = context.Process(
+        target=_run, args=(command, str(cwd), {**os.environ, **(env or {})}, str(streams))
+    )
+    process.start()
+    return process
 
 
 def tl_app_afresh(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -55,7 +80,7 @@ def tl_app_afresh(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=LIMIT_SECONDS,
         check=False,
     )
 
@@ -65,6 +90,48 @@ def tl_app_json(*arguments: object, cwd: Path) -> dict[str, Any]:
     done = tl_app(*arguments, "--json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def _done(command: list[str], code: int, streams: Path) -> subprocess.CompletedProcess[str]:
+    out, err = (
+        (streams / name).read_text(encoding="utf-8", errors="replace")
+        if (streams / name).exists()
+        else ""
+        for name in ("stdout", "stderr")
+    )
+    return subprocess.CompletedProcess(command, code, out, err)
+
+
+@contextlib.contextmanager
+def _elsewhere(cwd: Path, env: Mapping[str, str]) -> Iterator[None]:
+    before, variables = Path.cwd(), dict(os.environ)
+    os.chdir(cwd)
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        os.environ.clear()
+        os.environ.update(variables)
+
+
+@contextlib.contextmanager
+def _streams_into(folder: Path) -> Iterator[None]:
+    """Standard output and error of this process, from Python and from C, into files."""
+    with contextlib.ExitStack() as undo:
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            getattr(sys, name).flush()
+            kept = os.dup(number)
+            undo.callback(os.close, kept)
+            file = os.open(folder / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+            os.dup2(file, number)
+            os.close(file)
+            undo.callback(os.dup2, kept, number)
+            stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            undo.callback(setattr, sys, name, getattr(sys, name))
+            undo.callback(stream.close)
+            setattr(sys, name, stream)
+        yield
 
 
 def _run(command: list[str], cwd: str, env: dict[str, str], streams: str) -> None:

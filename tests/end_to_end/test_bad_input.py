@@ -260,7 +260,6 @@ def test_a_thousand_classes_work(tmp_path):
         'phases=[{name="head", l2=1.0}]',
         "--json",
         cwd=tmp_path,
-        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["test"]["accuracy"]["value"] > 0.01

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.command_line import tl_app
+from tests.end_to_end.command_line import start_forked, tl_app
 from tests.end_to_end.photos import TRAIN_FAST, draw, in_own_mounts
 from tl_app.cli.main import main
 from tl_app.features.table import INDEX
@@ -54,19 +54,16 @@ def made(folder: Path) -> Path:
 
 FULL_CACHE = """
 import os, subprocess, sys
+from tl_app.cli.main import main
 cache, photos, output = sys.argv[1:4]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", cache], check=True)
 os.environ["TL_APP_CACHE"] = cache
-command = [sys.executable, "-m", "tl_app", "train"]
-first = subprocess.run([*command, photos, "--output", output, "--name", "full",
-                        "--image-size", "64"], stderr=subprocess.PIPE, text=True)
-print(first.stderr, "CODE", first.returncode, file=sys.stderr)
+run = ["--output", output, "--name", "full", "--image-size", "64", "--set", "phases.1.epochs=2"]
+print("CODE", main(["train", photos, *run]), file=sys.stderr)
 left = [name for _, _, names in os.walk(cache) for name in names if name.startswith(".")]
 print("PARTIAL", left, file=sys.stderr)
 subprocess.run(["mount", "-o", "remount,size=300m", cache], check=True)
-second = subprocess.run([*command, "--resume", "full", "--output", output])
-print("RESUMED", second.returncode, file=sys.stderr)
-subprocess.run(["umount", cache], check=True)
+print("RESUMED", main(["train", "--resume", "full", "--output", output]), file=sys.stderr)
 """
 
 
@@ -83,13 +80,12 @@ def test_a_full_disk_under_the_cache_is_told_and_the_run_goes_on_with_space(phot
 
 CLOSED_CACHE = """
 import os, subprocess, sys
+from tl_app.cli.main import main
 cache, photos, output = sys.argv[1:4]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", cache], check=True)
 os.environ["TL_APP_CACHE"] = cache
-command = [sys.executable, "-m", "tl_app", "train", photos, "--output", output, "--name", "closed"]
-done = subprocess.run([*command, "--image-size", "64", "--set", "phases.1.epochs=2"])
-subprocess.run(["umount", cache], check=True)
-sys.exit(done.returncode)
+run = ["--output", output, "--name", "closed", "--image-size", "64", "--set", "phases.1.epochs=2"]
+sys.exit(main(["train", photos, *run]))
 """
 
 
@@ -114,28 +110,25 @@ def test_a_damaged_cache_is_mended_in_silence(photos, whole):
     assert done.returncode == 0, done.stderr
     assert "Computing features" in done.stderr
     np.testing.assert_array_equal(predictions("whole", whole), predictions("mended", whole))
-    again = train(photos, whole, "again")
+    again = tl_app(
+        "audit", photos, *TRAIN_FAST[:2], cwd=whole, env={"TL_APP_CACHE": str(whole / "cache")}
+    )
+    assert again.returncode == 0, again.stderr
     assert "Computing features" not in again.stderr
-    np.testing.assert_array_equal(predictions("whole", whole), predictions("again", whole))
 
 
 def test_two_runs_at_once_share_the_cache(photos, whole):
     cache = whole / "shared"
-    command = [sys.executable, "-m", "tl_app", "train", str(photos), *TRAIN_FAST]
-    runs = [
-        subprocess.Popen(
-            [*command, "--name", name],
-            cwd=whole,
-            env={**os.environ, "TL_APP_CACHE": str(cache)},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        for name in ("left", "right")
-    ]
-    for run in runs:
-        _, log = run.communicate(timeout=300)
-        assert run.returncode == 0, log
+    runs = {}
+    for name in ("left", "right"):
+        streams = made(whole / f"{name}.log")
+        runs[name] = start_forked(
+            "train", photos, *TRAIN_FAST, "--name", name,
+            cwd=whole, streams=streams, env={"TL_APP_CACHE": str(cache)},
+        )  # fmt: skip
+    for name, run in runs.items():
+        run.join(300)
+        assert run.exitcode == 0, (whole / f"{name}.log" / "stderr").read_text()
     for name in ("left", "right"):
         np.testing.assert_array_equal(predictions("whole", whole), predictions(name, whole))
     for table in (cache / "features" / "features").iterdir():

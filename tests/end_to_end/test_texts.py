@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.end_to_end.command_line import tl_app, tl_app_json
+from tests.end_to_end.command_line import start_forked, tl_app, tl_app_json
 from tl_app.app.text_material import language_warning
 from tl_app.cli.main import main
 from tl_app.run import RunFolder
@@ -81,7 +78,7 @@ def test_a_table_is_trained_evaluated_and_exported(trained, run):
 def test_the_report_speaks_of_texts_and_runs_no_markup_of_theirs(trained, workplace):
     page = (workplace / trained["report"]).read_text(encoding="utf-8")
     assert "Text classification report" in page
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert "picture" not in page.split("How to reproduce it")[-2]
     assert "Scripts" in page
     assert "Latin" in page
@@ -181,21 +178,24 @@ def test_what_does_not_fit_is_told_before_anything_is_written(
 
 
 def test_killed_and_resumed_is_the_same_bit_for_bit(table, workplace, run):
-    lora = (*FAST, "--set", "phases.1.lora_rank=2", "--set", "phases.1.epochs=6")
+    lora = (*FAST, "--set", "phases.1.lora_rank=2", "--set", "phases.1.epochs=4")
     whole = tl_app("train", table, "--name", "whole", *lora, cwd=workplace)
     assert whole.returncode == 0, whole.stderr
-    command = [sys.executable, "-m", "tl_app", "train", str(table), "--name", "killed", *lora]
-    process = subprocess.Popen(command, cwd=workplace, stderr=subprocess.DEVNULL)
+    streams = workplace / "killed.log"
+    streams.mkdir()
+    process = start_forked(
+        "train", table, "--name", "killed", *lora, cwd=workplace, streams=streams
+    )
     latest = workplace / "models" / "killed" / "checkpoints" / "latest.npz"
     history = 0
-    while history < 3 and process.poll() is None:
+    while history < 2 and process.exitcode is None:
         time.sleep(0.05)
         if latest.exists():
             with np.load(latest) as arrays:
                 history = len(json.loads(arrays["state"].tobytes())["history"])
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert history >= 3
+    process.kill()
+    process.join()
+    assert history >= 2
     assert json.loads((workplace / "models/killed/run.json").read_text())["status"] == "training"
     done = tl_app("train", "--resume", "killed", cwd=workplace)
     assert done.returncode == 0, done.stderr

@@ -238,6 +238,12 @@ def test_streamed_phases_are_told_with_the_disk_that_their_pictures_take(folder)
     assert trainer.decisions.read()["estimate"]["disk_bytes"] == 29 * 6 * 16 * 16
 
 
+@pytest.fixture
+def few_steps_are_timed(monkeypatch):
+    monkeypatch.setattr(estimate_module, "FEW_STEPS", 0)
+
+
+@pytest.mark.usefixtures("few_steps_are_timed")
 def test_the_estimate_is_told_before_the_run_and_kept_beside_what_happened(folder):
     class Listener(SilentReporter):
         def __init__(self):
@@ -350,6 +356,7 @@ def test_training_side_predictions_do_not_depend_on_what_was_pruned(folder):
     np.testing.assert_array_equal(again.predict_training_side(), before)
 
 
+@pytest.mark.usefixtures("few_steps_are_timed")
 def test_a_batch_too_large_for_the_memory_is_no_matter_for_the_estimate(folder, monkeypatch):
     def exhausted(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
@@ -361,6 +368,13 @@ def test_a_batch_too_large_for_the_memory_is_no_matter_for_the_estimate(folder, 
     assert set(trainer.decisions.read()["estimate"]["phases"]) == {"head"}
 
 
+def test_a_phase_of_few_steps_is_not_timed(folder):
+    trainer = make(folder, head_phase(), tune_phase())
+    trainer.prepare()
+    assert set(trainer.decisions.read()["estimate"]["phases"]) == {"head"}
+
+
+@pytest.mark.usefixtures("few_steps_are_timed")
 def test_a_phase_that_streams_is_estimated_too(folder):
     trainer = make(folder, tune_phase(views=0))
     trainer.prepare()

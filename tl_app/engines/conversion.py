@@ -53,7 +53,9 @@ def trace_one_picture(engine: str, model: keras.Model) -> Any:
     folded = fold_batch_normalization(model)
     spec = tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32)
     function = tf.function(
-        lambda pixels: tf.nest.flatten(folded(pixels, training=False)), input_signature=[spec]
+        lambda pixels: tf.nest.flatten(folded(pixels, training=False)),
+        input_signature=[spec],
+        autograph=False,
     )
     return function.get_concrete_function()
 

@@ -93,5 +93,6 @@ class TensorFlowEngine:
         self._compiled = tf.function(
             run,
             input_signature=[tf.TensorSpec(shape, self._dtype)],
+            autograph=False,
             jit_compile=True if self._xla else None,
         )

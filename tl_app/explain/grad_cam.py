@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tl_app.explain.heat import HeatMaps, mean_alike, occlude, occlusion_map, to_unit
+from tl_app.features.extract import FrozenPart
 
 N_RANDOM_HEADS = 4
-LEAST_SIDE = 3
+LEAST_SIDE = 2
 """A smaller map shows no place; occlusion then does."""
 
 AT_ONCE = 32
@@ -76,19 +77,17 @@ def _occlusion(
     below: keras.Model, heads: list[keras.Model], pictures: np.ndarray, columns: np.ndarray
 ) -> np.ndarray:
     """float32, shape (n_heads, n, h, w)."""
+    forward = FrozenPart(below)
     maps = []
     for picture, column in zip(pictures, columns.tolist(), strict=True):
         asked = np.concatenate([picture[np.newaxis], occlude(picture)])
-        features = np.concatenate([below(part, training=False).numpy() for part in _parts(asked)])
+        features = np.concatenate(
+            [forward(asked[i : i + AT_ONCE]) for i in range(0, len(asked), AT_ONCE)]
+        )
         told = [tf.nn.softmax(head(features, training=False)).numpy()[:, column] for head in heads]
         maps.append([occlusion_map(float(answers[0]), answers[1:]) for answers in told])
     heat = np.array(maps, np.float32).swapaxes(0, 1)
     return np.stack([to_unit(of_head) for of_head in heat])
-
-
-def _parts(pictures: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(pictures), AT_ONCE):
-        yield pictures[start : start + AT_ONCE]
 
 
 def _shuffled(head: keras.Model) -> list[keras.Model]:

@@ -279,6 +279,7 @@ class FrozenPart:
         self._compiled = tf.function(
             lambda batch: tf.cast(model(batch, training=False), tf.float32),
             input_signature=[tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)],
+            autograph=False,
         )
 
     def __call__(self, batch: tf.Tensor) -> np.ndarray:

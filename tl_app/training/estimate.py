@@ -32,6 +32,9 @@ from tl_app.units import bytes_text, duration_text
 N_PROBE = 32
 """Pictures that the frozen part is timed with."""
 
+FEW_STEPS = 20
+"""A phase of so few is not timed: to trace a step and take some would last as long as it does."""
+
 TRACE_FACTOR = 3.0
 """A phase of gradient descent begins with tracing its step and its validation, which takes so
 many times what tracing the bare step does."""
@@ -217,7 +220,7 @@ def estimate_descent(
     """
     values = [variable.value for variable in variables]
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(above(batch, False))
@@ -259,6 +262,9 @@ def estimate_phases(
                 choose=phase.l2 == "auto",
             )
             continue
+        n_steps = steps_per_epoch(n_train, batch_size)
+        if phase.epochs * n_steps <= FEW_STEPS:
+            continue
         decision = inputs.decide(phase)
         below = classifier.below(phase.unfreeze)
         streamed = decision.source == "streamed"
@@ -279,7 +285,7 @@ def estimate_phases(
             (batch_size // n_devices, *shape),
             dtype,
             phase=phase,
-            n_steps=steps_per_epoch(n_train, batch_size),
+            n_steps=n_steps,
             n_validation=len(data.validation_rows),
         )
         if descent is not None and streamed and data.items.lengths is None:

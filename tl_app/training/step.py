@@ -50,7 +50,8 @@ class TrainStep:
         if inputs_spec is not None and self._n_replicas == 1:
             targets_spec = tf.TensorSpec((None, None), tf.float32)
             signature = [inputs_spec, targets_spec, tf.TensorSpec((None,), tf.float32)]
-        self._compiled = tf.function(self._distributed, input_signature=signature)
+        # Nothing here needs its Python translated, which takes time and leaves files behind a kill.
+        self._compiled = tf.function(self._distributed, input_signature=signature, autograph=False)
 
     def __call__(
         self, inputs: tf.Tensor, targets: np.ndarray, weights: np.ndarray
@@ -116,7 +117,9 @@ class Forward:
 
     def __init__(self, above: Callable, inputs_spec: tf.TensorSpec | None = None) -> None:
         signature = None if inputs_spec is None else [inputs_spec]
-        self._compiled = tf.function(lambda inputs: above(inputs, False), input_signature=signature)
+        self._compiled = tf.function(
+            lambda inputs: above(inputs, False), input_signature=signature, autograph=False
+        )
 
     def __call__(self, batches: Iterable[tf.Tensor]) -> np.ndarray:
         """float32, shape (n_examples, n_classes)."""
