@@ -10,7 +10,9 @@ from tests.report.test_probe_sections import probes_of
 from tests.report.test_trust_sections import trust_of
 from tl_app.evaluation.calibration import Calibration
 from tl_app.evaluation.learning import FitVerdict
+from tl_app.evaluation.slices import Slice, SlicedTrait
 from tl_app.findings import Audit, Evidence, Finding, Fix, NotRun
+from tl_app.records import Interval
 from tl_app.report.build import render_report
 from tl_app.report.error_tags import HARD, POOR, SUSPECT, UNLIKE, counts, error_tags
 from tl_app.report.model_card import TO_FILL_IN, escaped, render_card
@@ -68,6 +70,22 @@ def test_the_worst_stands_first_and_three_actions_at_most(sound):
     page = render_report(replace(sound, audit=audit))
     assert "Not to be used as it is." in page
     assert "there are &lt;few&gt;" in page
+
+
+def test_the_part_that_does_worst_is_named(sound):
+    low, high = Interval(0.71, 0.5, 0.8), Interval(0.6, 0.4, 0.7)
+    parts = (
+        Slice("dark", 40, low, 0.001, "worse"),
+        Slice("<darker>", 40, high, 0.0001, "worse"),
+        Slice("bright", 40, low, 0.001, "better"),
+    )
+    found = verdict(replace(sound, slices=(SlicedTrait("brightness", parts),)))
+    assert found.status == "warn"
+    [remark] = found.remarks
+    assert "by brightness: <darker>" in remark.reason
+    assert "60.0" in remark.reason
+    page = render_report(replace(sound, slices=(SlicedTrait("brightness", parts),)))
+    assert "by brightness: &lt;darker&gt;" in page
 
 
 def test_the_gate_goes_by_the_lower_limit(sound):

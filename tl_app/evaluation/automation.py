@@ -198,7 +198,7 @@ def conformal_on(
 
 def in_sets(cutoff: float, probabilities: np.ndarray) -> np.ndarray:
     """bool, shape (n_examples, n_classes): the classes of each set."""
-    sets = probabilities.astype(np.float64) >= cutoff - 1e-12
+    sets = probabilities >= np.float64(cutoff - 1e-12)  # compared as float64, without a copy
     sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
     return sets
 

@@ -98,9 +98,9 @@ def brier_score(y_true: np.ndarray, probabilities: np.ndarray) -> float:
 
     Source: Brier, 1950; scikit-learn's `brier_score_loss` has the same for two classes, halved.
     """
-    apart = probabilities.astype(np.float64).copy()
-    apart[np.arange(len(y_true)), y_true] -= 1.0
-    return float((apart**2).sum(axis=1).mean())
+    squares = np.einsum("nc,nc->n", probabilities, probabilities, dtype=np.float64)
+    of_truth = probabilities[np.arange(len(y_true)), y_true].astype(np.float64)
+    return float((squares - 2 * of_truth + 1).mean())
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,11 +218,18 @@ def _saying(bounds: Sequence[float]) -> Callable[[float], str]:
     """How to write bounds: whole numbers where they are, else so that they differ."""
     if all(bound == round(bound) for bound in bounds):
         return lambda value: f"{value:,.0f}"
-    different = sorted(set(bounds))
-    for decimals in range(1, 7):
-        if len({f"{bound:.{decimals}f}" for bound in different}) == len(different):
+    different = set(bounds)
+    for digits in range(2, 9):
+        if len({_written(bound, digits) for bound in different}) == len(different):
             break
-    return lambda value: f"{value:,.{decimals}f}"
+    return lambda value: _written(value, digits)
+
+
+def _written(value: float, digits: int) -> str:
+    """With so many significant digits."""
+    return np.format_float_positional(
+        value, precision=digits, unique=False, fractional=False, trim="-"
+    )
 
 
 def _bounds(ordered: np.ndarray, n_slices: int) -> list[int]:

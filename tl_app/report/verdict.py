@@ -65,6 +65,7 @@ def verdict(contents: ReportContents) -> Verdict:
         *_on_the_figures(contents),
         *_on_the_data(contents),
         *_on_the_fit(contents),
+        *_on_parts(contents),
         *_on_size(contents),
     ]
     remarks.sort(key=lambda remark: remark.status != "fail")
@@ -154,6 +155,29 @@ def _on_the_fit(contents: ReportContents) -> list[Remark]:
         return []
     action = advice.format(nouns=contents.wording.nouns)
     return [Remark("warn", contents.verdict.sentence, action)]
+
+
+def _on_parts(contents: ReportContents) -> list[Remark]:
+    """The part of the evaluated side that is worst beyond chance."""
+    worse = [
+        (part.accuracy.value, trait.title, part.name)
+        for trait in contents.slices
+        for part in trait.slices
+        if part.verdict == "worse"
+    ]
+    if not worse:
+        return []
+    accuracy, trait, name = min(worse)
+    whole = contents.evaluation.headline["accuracy"].value
+    nouns = contents.wording.nouns
+    return [
+        Remark(
+            "warn",
+            f"It does worse on a part of the {nouns} (by {trait}: {name}): "
+            f"{format_figure(accuracy, 'percent')} against {format_figure(whole, 'percent')}.",
+            f"Look at this part under Slices, and bring more {nouns} like it.",
+        )
+    ]
 
 
 def _on_size(contents: ReportContents) -> list[Remark]:
