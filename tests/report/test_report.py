@@ -18,10 +18,10 @@ from PIL import Image
 
 from tests.report.conftest import build_contents
 from tl_app.evaluation.learning import fit_verdict
-from tl_app.evaluation.slices import Figure, Naming, Traits, find_slices
+from tl_app.evaluation.slices import Figure, Naming, Slice, SlicedTrait, Traits, find_slices
 from tl_app.evaluation.worst import worst_rows
 from tl_app.explain.heat import HeatMaps
-from tl_app.records import EpochRecord, SetAside
+from tl_app.records import EpochRecord, Interval, SetAside
 from tl_app.report import build, result_sections
 from tl_app.report.build import SECTIONS, render_report
 from tl_app.report.confusion_section import MOST_ITEMS
@@ -123,6 +123,10 @@ def test_figures_on_the_page_are_the_evaluations(make_contents):
         assert expected in page.text
 
 
+def slice_of(name: str) -> Slice:
+    return Slice(name, 9, Interval(0.5, 0.4, 0.6), 0.5, "worse", (name,))
+
+
 def test_hostile_names_show_as_text_everywhere(make_contents):
     paths = [f'{HOSTILE[i % 6]}/"{i}".jpg' for i in range(90)]
     contents = make_contents(
@@ -133,6 +137,8 @@ def test_hostile_names_show_as_text_everywhere(make_contents):
         set_aside=[SetAside(name, name, name) for name in HOSTILE],
         run_name=HOSTILE[0],
         command=HOSTILE[0],
+        slices=[SlicedTrait(HOSTILE[0], tuple(map(slice_of, HOSTILE)))],
+        heat=HeatMaps("grad_cam", dict.fromkeys(paths, np.ones((2, 2), np.float32)), 0.9),
         environment={"platform": HOSTILE[0], "packages": {HOSTILE[0]: HOSTILE[0]}},
     )
     source = render_report(contents)

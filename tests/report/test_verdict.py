@@ -11,6 +11,7 @@ from tests.report.test_trust_sections import trust_of
 from tl_app.evaluation.calibration import Calibration
 from tl_app.evaluation.learning import FitVerdict
 from tl_app.evaluation.slices import Slice, SlicedTrait
+from tl_app.explain.heat import HeatMaps
 from tl_app.findings import Audit, Evidence, Finding, Fix, NotRun
 from tl_app.records import Interval
 from tl_app.report.build import render_report
@@ -88,6 +89,17 @@ def test_the_part_that_does_worst_is_named(sound):
     assert "by brightness: &lt;darker&gt;" in page
 
 
+def test_looks_that_were_not_taken_are_told(sound):
+    names = {name for name, _ in verdict(sound).not_run}
+    assert {"slices", "heat maps"} <= names
+    known = replace(
+        sound,
+        slices=(SlicedTrait("brightness", (Slice("dark", 9, Interval(1, 0.7, 1), 1.0),)),),
+        heat=HeatMaps("grad_cam", {}, None),
+    )
+    assert not {"slices", "heat maps"} & {name for name, _ in verdict(known).not_run}
+
+
 def test_the_gate_goes_by_the_lower_limit(sound):
     low, value = (
         sound.evaluation.headline["accuracy"].low,
@@ -127,6 +139,8 @@ def test_what_nobody_looked_at(make_contents):
         "the audit of the data",
         "cross-validation and plainer models",
         "calibration",
+        "slices",
+        "heat maps",
     ]
 
 

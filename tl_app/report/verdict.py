@@ -205,4 +205,14 @@ def _not_run(contents: ReportContents) -> tuple[tuple[str, str], ...]:
         if contents.trust.calibration.method == "none":
             found.append(("calibration", contents.trust.calibration.reason))
         found += list(contents.trust.not_run.items())
+    if not contents.slices:
+        found.append(("slices", "this run was made without, or too few were evaluated"))
+    if contents.has_pictures and contents.heat is None and _has_wrong_pictures(contents):
+        found.append(("heat maps", "this run was made without"))
     return tuple(found)
+
+
+def _has_wrong_pictures(contents: ReportContents) -> bool:
+    predictions = contents.predictions
+    wrong = (predictions.y_true >= 0) & (predictions.y_true != predictions.y_pred)
+    return contents.dataset.modality == "image" and bool(wrong.any())
