@@ -11,6 +11,17 @@ import pytest
 # As `libraries.prepare_libraries` does it; test modules import TensorFlow by themselves.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+LONGEST = ("end_to_end", "training", "backbones", "engines", "export")
+"""Folders whose files take longest; they begin, so that no worker has a long one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.photos import in_own_mounts
+from tests.end_to_end.command_line import in_own_mounts
 from tl_app.audit.fix_table import FixRow
 from tl_app.audit.quarantine import apply_fixes, undo
 from tl_app.data.walk import Found, walk

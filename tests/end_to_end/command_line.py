@@ -10,6 +10,7 @@ that has imported TensorFlow (`tl_app_forked`, `start_forked`); what is about st
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import json
 import multiprocessing
@@ -17,13 +18,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 PRELOADED = "tests.end_to_end.preloaded"
 LIMIT_SECONDS = 600
+CLONE_NEWNS = 0x00020000
+"""Of Linux: a process gets mounts of its own."""
 
 
 def tl_app(
@@ -48,29 +51,36 @@ def tl_app_forked(
     *arguments: object, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """The same in a process of its own."""
+    command = list(map(str, arguments))
     with tempfile.TemporaryDirectory() as streams:
         process = start_forked(*arguments, cwd=cwd, streams=Path(streams), env=env)
-        process.join(LIMIT_SECONDS)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(list(map(str, arguments)), LIMIT_SECONDS)
-        assert process.exitcode is not None
-        return _done(list(map(str, arguments)), process.exitcode, Path(streams))
+        return _done(command, _joined(process, command), Path(streams))
 
 
 def start_forked(
     *arguments: object, cwd: Path, streams: Path, env: Mapping[str, str] | None = None
 ) -> ForkServerProcess:
     """A running command, whose `stdout` and `stderr` are files in the folder `streams`."""
+    environment = {**os.environ, **(env or {})}
+    return _fork(_run, list(map(str, arguments)), str(cwd), environment, str(streams))
+
+
+def _fork(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([PRELOADED])
-    command = ["tl-app", *map(str, arguments)]
-    process = context.Process(
-        target=_run, args=(command, str(cwd), {**os.environ, **(env or {})}, str(streams))
-    )
+    process = context.Process(target=target, args=arguments)
     process.start()
     return process
+
+
+def _joined(process: ForkServerProcess, command: list[str]) -> int:
+    process.join(LIMIT_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise subprocess.TimeoutExpired(command, LIMIT_SECONDS)
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def tl_app_afresh(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -83,6 +93,23 @@ def tl_app_afresh(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[
         timeout=LIMIT_SECONDS,
         check=False,
     )
+
+
+def in_own_mounts(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a script that may mount what it likes; nobody else sees it. It finds TensorFlow loaded
+    where its user may unshare mounts by himself."""
+    words = list(map(str, arguments))
+    if os.getuid() != 0:
+        return subprocess.run(
+            ["unshare", "--mount", "--map-root-user", sys.executable, "-c", script, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT_SECONDS,
+        )
+    with tempfile.TemporaryDirectory() as streams:
+        code = _joined(_fork(_run_script, script, words, streams), words)
+        return _done(words, code, Path(streams))
 
 
 def tl_app_json(*arguments: object, cwd: Path) -> dict[str, Any]:
@@ -136,17 +163,39 @@ def _streams_into(folder: Path) -> Iterator[None]:
 
 def _run(command: list[str], cwd: str, env: dict[str, str], streams: str) -> None:
     """In the forked process."""
+    _write_into(streams)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["tl-app", *command]
+    from tl_app.cli.main import main
+
+    _leave(main())
+
+
+def _run_script(script: str, words: list[str], streams: str) -> None:
+    """In the forked process: as `unshare --mount python -c SCRIPT` would run it."""
+    _write_into(streams)
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    sys.argv = ["-c", *words]
+    code = 0
+    try:
+        exec(compile(script, "script", "exec"), {"__name__": "__main__"})
+    except SystemExit as leaving:
+        code = int(leaving.code or 0)
+    _leave(code)
+
+
+def _write_into(streams: str) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(f"{streams}/{name}", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(file, number)
         os.close(file)
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
-    sys.argv = command
-    from tl_app.cli.main import main
 
-    code = main()
+
+def _leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code or 0)
+    os._exit(code)

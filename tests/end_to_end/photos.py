@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,15 +56,3 @@ def make_photos(folder: Path, n_per_class: int = 14) -> Path:
     (stripes / ".DS_Store").write_bytes(b"x")
     (folder / "__MACOSX").mkdir()
     return folder
-
-
-def in_own_mounts(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a script that may mount what it likes; nobody else sees it."""
-    prefix = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
-    return subprocess.run(
-        [*prefix, sys.executable, "-c", script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )

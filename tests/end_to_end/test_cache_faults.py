@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.command_line import start_forked, tl_app
-from tests.end_to_end.photos import TRAIN_FAST, draw, in_own_mounts
+from tests.end_to_end.command_line import in_own_mounts, start_forked, tl_app
+from tests.end_to_end.photos import TRAIN_FAST, draw
 from tl_app.cli.main import main
 from tl_app.features.table import INDEX
 from tl_app.run import RunFolder

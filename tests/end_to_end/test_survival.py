@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.end_to_end.command_line import start_forked, tl_app
-from tests.end_to_end.photos import in_own_mounts
+from tests.end_to_end.command_line import in_own_mounts, start_forked, tl_app
 from tl_app.run import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -141,7 +140,8 @@ import os, subprocess, sys
 from tl_app.cli.main import main
 place, photos, size = sys.argv[1:4]
 subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
-code = main(["train", photos, "--output", place, "--name", "full", "--image-size", "64"])
+code = main(["train", photos, "--output", place, "--name", "full", "--image-size", "64",
+             "--set", "phases.1.epochs=2"])
 left = [os.path.join(base, name) for base, _, names in os.walk(place) for name in names]
 print("CODE", code, "LEFT", *left, sep="\\n", file=sys.stderr)
 subprocess.run(["mount", "-o", "remount,size=300m", place], check=True)
