@@ -111,3 +111,23 @@ def test_log_loss_interval_covers(spread, n_examples, confidence):
         held.append(holds(interval, losses.mean()))
     print(f"\nlog-loss, n={n_examples}: mean {losses.mean():.3f}, covered {np.mean(held):.3f}")
     assert 0.92 <= np.mean(held) <= 0.99
+
+
+@pytest.mark.parametrize(("n_examples", "error"), [(400, 0.1), (1000, 0.05), (2000, 0.3)])
+def test_the_smallest_difference_is_shown_four_times_out_of_five(n_examples, error):
+    """By McNemar's exact test, of models whose mistakes are independent."""
+    difference = intervals.smallest_difference(round(n_examples * (1 - error)), n_examples)
+    rng = np.random.default_rng(0)
+    n_shown, n_rounds = 0, 1000
+    for _ in range(n_rounds):
+        a = rng.random(n_examples) < error - difference / 2
+        b = rng.random(n_examples) < error + difference / 2
+        only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+        if only_a + only_b:
+            n_shown += stats.binomtest(only_a, only_a + only_b).pvalue < 0.05
+    assert 0.7 < n_shown / n_rounds < 0.9
+
+
+def test_a_handful_of_examples_shows_nothing():
+    assert intervals.smallest_difference(3, 4) > 0.9
+    assert intervals.smallest_difference(990, 1000) < intervals.smallest_difference(99, 100)

@@ -12,7 +12,7 @@ import numpy as np
 from tl_app.app.beginning import say_hardware
 from tl_app.app.materials import load_material, require_modality
 from tl_app.app.text_material import read_texts
-from tl_app.audit.checks import run_checks
+from tl_app.audit.checks import checks_of, run_checks
 from tl_app.audit.fix_table import rows_of, write_fixes
 from tl_app.audit.inputs import gather
 from tl_app.audit.measure import Measurements, measure_pictures
@@ -166,10 +166,12 @@ def examine(
             store=store,
             reporter=reporter,
         )
-    reporter.message("Auditing the data")
-    return run_checks(
-        gather(dataset, split=split, measurements=measurements, features=features, missing=missing)
-    )
+    n_checks = len(checks_of(dataset.modality))
+    with reporter.bar("Auditing the data", n_checks, "checks") as bar:
+        inputs = gather(
+            dataset, split=split, measurements=measurements, features=features, missing=missing
+        )
+        return run_checks(inputs, bar.advance)
 
 
 def write_audit(found: Audit, dataset: Dataset[Any], audit_file: Path, fixes_file: Path) -> None:

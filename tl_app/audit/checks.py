@@ -59,8 +59,18 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def run_checks(inputs: AuditInputs) -> Audit:
-    """All checks that apply to the data; what could not be looked at is told."""
+def checks_of(modality: Modality) -> tuple[Check, ...]:
+    """Those that apply to pictures, or to texts."""
+    return tuple(check for check in CHECKS if modality in check.modalities)
+
+
+def run_checks(inputs: AuditInputs, done: Callable[[], object] = lambda: None) -> Audit:
+    """All checks that apply to the data; what could not be looked at is told.
+
+    Args:
+        inputs: the data, and what was measured of them.
+        done: is called after each check.
+    """
     dataset = inputs.dataset
     findings: list[Finding] = []
     not_run: list[NotRun] = []
@@ -69,9 +79,7 @@ def run_checks(inputs: AuditInputs) -> Audit:
         not_run.append(
             NotRun(f"measuring {unknown}", "Pillow cannot read them, or they changed meanwhile")
         )
-    for check in CHECKS:
-        if dataset.modality not in check.modalities:
-            continue
+    for check in checks_of(dataset.modality):
         try:
             for name in check.needs:
                 inputs.required(name)
@@ -81,6 +89,7 @@ def run_checks(inputs: AuditInputs) -> Audit:
         except (ArithmeticError, ValueError, MemoryError) as error:
             # A look at the data must not end the training that asked for it; it is told.
             not_run.append(NotRun(check.name, f"it failed: {type(error).__name__}: {error}"))
+        done()
     return Audit(
         root=dataset.root,
         source=dataset.source,

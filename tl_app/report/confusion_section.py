@@ -18,6 +18,8 @@ BOTH_NUMBERS = 12
 """Up to so many classes a cell has room for its count and its share."""
 
 N_WORST_PAIRS = 20
+N_PAIRS_BESIDE = 5
+"""Worst pairs that are listed: instead of the matrix, and beside it."""
 
 MOST_IN_CELL = 8
 MOST_ITEMS = 240
@@ -95,7 +97,7 @@ def confusion(contents: ReportContents) -> Fragment:
         "confusion.html",
         names=names,
         cells=cells,
-        pairs=[cells[row, column] for row, column in pairs],
+        pairs=[cells[row, column] for row, column in pairs[: N_PAIRS_BESIDE if is_whole else None]],
         overview=None
         if is_whole
         else overview_svg(counts, name="confusion", title="All confusions at a glance"),
