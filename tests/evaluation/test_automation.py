@@ -71,6 +71,16 @@ def test_too_few_examples_promise_nothing():
     assert safe_threshold(sure, np.ones(59, bool), target=0.05) == pytest.approx(0.99)
 
 
+def test_one_sure_mistake_does_not_end_what_the_others_show():
+    confidence = np.linspace(1.0, 0.5, 1000)
+    right = np.ones(1000, bool)
+    right[3] = False  # as a wrong label would be
+    threshold = safe_threshold(confidence, right, target=0.01)
+    assert threshold == pytest.approx(0.5)
+    right[:30] = False
+    assert safe_threshold(confidence, right, target=0.01) is None
+
+
 def test_what_a_threshold_does_elsewhere():
     probabilities = np.array([[0.95, 0.05], [0.9, 0.1], [0.6, 0.4]], np.float32)
     found = threshold_on(0.9, 0.05, np.array([0, 1, 1]), probabilities)

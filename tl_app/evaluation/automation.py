@@ -25,6 +25,9 @@ TARGETS = (0.01, 0.02, 0.05, 0.1)
 STEP = 0.05
 """Of all answers, by which a threshold takes more in turn."""
 
+STARTS = (0.0, 0.75)
+"""Shares of the answers at which the search for a threshold begins."""
+
 NOMINAL = 0.9
 """Share of the sets that hold the truth."""
 
@@ -89,7 +92,9 @@ def safe_threshold(
 
     With a probability of 1 - `doubt` over the choice of these examples. Thresholds are tried from
     the strictest that could show it, each taking `STEP` more of the answers, up to the first that
-    does not: tested in a fixed sequence, all of them together err as rarely as one.
+    does not: tested in a fixed sequence, all of them together err as rarely as one. One such walk
+    begins at each of `STARTS` and has its part of the doubt, so that a single sure mistake, as a
+    wrong label makes, does not end what many right answers behind it would show.
 
     Args:
         confidence: float32, shape (n_examples,), of examples that had no say in the weights.
@@ -105,20 +110,32 @@ def safe_threshold(
     """
     n = len(confidence)
     ordered = np.sort(confidence)[::-1]
-    fewest = math.ceil(math.log(doubt) / math.log1p(-target))
-    kept = None
-    for number in range(1, round(1 / STEP) + 1):
-        n_accepted = math.ceil(n * number * STEP - 1e-9)
-        if n_accepted < fewest:
-            continue
-        threshold = float(ordered[n_accepted - 1])
-        accepted = confidence >= threshold
-        n_wrong = int((accepted & ~right).sum())
-        # The chance of so few wrong answers if `target` of them, or more, were wrong.
-        if stats.binom.cdf(n_wrong, int(accepted.sum()), target) > doubt:
-            break
-        kept = threshold
-    return kept
+    # With few examples both walks would begin at the same place.
+    starts = STARTS if _fewest(target, doubt / len(STARTS)) <= STARTS[-1] * n else STARTS[:1]
+    part = doubt / len(starts)
+    fewest = _fewest(target, part)
+    reached = []
+    for start in starts:
+        kept = None
+        for number in range(1, round(1 / STEP) + 1):
+            n_accepted = math.ceil(n * number * STEP - 1e-9)
+            if n_accepted < max(fewest, start * n):
+                continue
+            threshold = float(ordered[n_accepted - 1])
+            accepted = confidence >= threshold
+            n_wrong = int((accepted & ~right).sum())
+            # The chance of so few wrong answers if `target` of them, or more, were wrong.
+            if stats.binom.cdf(n_wrong, int(accepted.sum()), target) > part:
+                break
+            kept = threshold
+        if kept is not None:
+            reached.append(kept)
+    return min(reached, default=None)
+
+
+def _fewest(target: float, doubt: float) -> int:
+    """Right answers in a row that show a share of wrong ones of at most `target`."""
+    return math.ceil(math.log(doubt) / math.log1p(-target))
 
 
 def threshold_on(
