@@ -15,6 +15,7 @@ import gc
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -163,6 +164,8 @@ def _streams_into(folder: Path) -> Iterator[None]:
 
 def _run(command: list[str], cwd: str, env: dict[str, str], streams: str) -> None:
     """In the forked process."""
+    # A shell's background job, and all that it starts, would ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _write_into(streams)
     os.chdir(cwd)
     os.environ.clear()
