@@ -15,7 +15,9 @@ import pytest
 from tests.backbones.presets import build_preset
 from tests.end_to_end.test_texts import sentences
 from tl_app.cli.main import main
+from tl_app.data import calibration_part
 from tl_app.run import RunFolder
+from tl_app.storage import read_json
 
 pytestmark = pytest.mark.slow
 
@@ -42,9 +44,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     }
     options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     named = ["--name", "bytes", "--backbone", f"kerashub:{preset}", "--output", str(folder)]
-    code = main(["train", str(folder / "mail.csv"), *named, *options])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration_part, "LEAST_VALIDATION", 4)
+        code = main(["train", str(folder / "mail.csv"), *named, *options])
     assert code == 0
-    return RunFolder.open("bytes", folder)
+    run = RunFolder.open("bytes", folder)
+    # What the temperature does to the run it must do to its updates.
+    assert abs(read_json(run.calibration_file)["temperature"] - 1) > 0.01
+    return run
 
 
 def ask(model: Path, texts: list[str]) -> np.ndarray:

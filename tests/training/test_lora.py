@@ -30,7 +30,7 @@ from tl_app.run import RunFolder
 from tl_app.training.checkpoint import TrainingState
 from tl_app.training.fitting import require_trainable
 from tl_app.training.hardware import Hardware
-from tl_app.training.lora import Adapter, load_adapter, rounded
+from tl_app.training.lora import Adapter, load_adapter, read_adapter, replace_head, rounded
 from tl_app.training.phases import PhaseTrainer
 
 
@@ -195,6 +195,19 @@ def test_an_adapter_is_loaded_on_the_base(trained, tmp_path):
     # The base is what the phase began with, so what is trained already is none.
     with pytest.raises(RunError, match="does not belong to this base"):
         load_adapter(fresh.classifier, file)
+
+
+def test_an_adapter_can_be_given_another_head(trained, tmp_path):
+    file = tmp_path / "other.safetensors"
+    file.write_bytes(trained.folder.adapter_file("tune").read_bytes())
+    before = read_adapter(file)
+    replace_head(file, [weight / 2 for weight in trained.trainer.classifier.head.get_weights()])
+    after = read_adapter(file)
+    assert after.about == before.about
+    for name, tensor in before.tensors.items():
+        np.testing.assert_array_equal(
+            after.tensors[name], tensor / 2 if name.startswith("head/") else tensor
+        )
 
 
 def test_an_adapter_belongs_to_the_weights_that_its_phase_began_with(folder):

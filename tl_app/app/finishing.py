@@ -29,6 +29,7 @@ from tl_app.data.listing import counted
 from tl_app.data.wording import WORDINGS, Wording
 from tl_app.engines.fold import fold_batch_normalization
 from tl_app.evaluation.leaked import leaked_rows, with_figures_unleaked
+from tl_app.evaluation.learning import best_record
 from tl_app.evaluation.scoring import evaluate
 from tl_app.evaluation.worst import worst_rows
 from tl_app.export.latency import measure_latency
@@ -52,6 +53,7 @@ from tl_app.storage import build_file, write_json
 from tl_app.training.classifier import Classifier, load_model
 from tl_app.training.decisions import Decisions
 from tl_app.training.hardware import Hardware
+from tl_app.training.lora import replace_head
 from tl_app.training.phase_inputs import TrainingData
 from tl_app.training.phases import PhaseTrainer
 from tl_app.training.trackers import build_trackers
@@ -137,6 +139,10 @@ def train_phases(
         )
         # From here on it is part of the model: every prediction and every export has it.
         classifier.scale_logits(1 / calibration.temperature)
+        best = best_record(state.history)
+        adapter = None if best is None else folder.adapter_file(best.phase)
+        if adapter is not None and adapter.exists():
+            replace_head(adapter, classifier.head.get_weights())
         write_json(folder.calibration_file, calibration.to_dict())
     with clock.stage("predict"):
         _predict_training_side(trainer, folder, dataset, split)

@@ -139,8 +139,7 @@ class Adapter:
             head_hidden_units=config.head_hidden_units,
             class_names=tuple(class_names),
         )
-        content = safetensors.numpy.save(tensors, metadata={"tl_app": about.model_dump_json()})
-        write_atomic(path, lambda file: file.write(content))
+        _write(path, about, tensors)
 
 
 class About(pydantic.BaseModel):
@@ -205,6 +204,27 @@ def read_adapter(path: Path) -> AdapterFile:
             allowed="adapters/<phase>.safetensors as tl-app train wrote it",
         ) from error
     return AdapterFile(about, tensors)
+
+
+def replace_head(path: Path, head_weights: Sequence[np.ndarray]) -> None:
+    """Give a file of updates another head, such as the calibrated one.
+
+    Args:
+        path: as `Adapter.save` wrote it.
+        head_weights: float32, of the shapes of those that are there.
+
+    Raises:
+        RunError: it is no adapter.
+        StorageError: the disk is full.
+    """
+    read = read_adapter(path)
+    heads = {f"head/{i}": weight for i, weight in enumerate(head_weights)}
+    _write(path, read.about, {**read.tensors, **heads})
+
+
+def _write(path: Path, about: About, tensors: dict[str, np.ndarray]) -> None:
+    content = safetensors.numpy.save(tensors, metadata={"tl_app": about.model_dump_json()})
+    write_atomic(path, lambda file: file.write(content))
 
 
 def load_adapter(classifier: Classifier, path: Path) -> None:
