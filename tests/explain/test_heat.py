@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from keras import ops
 from scipy.stats import spearmanr
 
+from tl_app.backbones.loading import build_backbone
+from tl_app.backbones.registry import get_spec
+from tl_app.config import Config
 from tl_app.explain.grad_cam import heat_maps
 from tl_app.explain.heat import (
     OCCLUSION_CELLS,
@@ -19,6 +22,7 @@ from tl_app.explain.heat import (
     occlusion_map,
     to_unit,
 )
+from tl_app.training.classifier import Classifier
 
 SIDE = 56
 RED, GREEN = 0, 1
@@ -144,3 +148,15 @@ def test_heat_maps_are_read_back_as_they_were_written():
     again = HeatMaps.from_dict(maps.to_dict())
     assert again.to_dict() == maps.to_dict()
     np.testing.assert_allclose(again.maps["a/ü.jpg"], maps.maps["a/ü.jpg"], atol=5e-4)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_small", "convnext_tiny"])
+def test_backbones_of_the_registry_have_maps(name):
+    spec = get_spec(name)
+    config = Config(backbone=name, head_hidden_units=(4,))
+    classifier = Classifier(build_backbone(spec, image_size_px=96), 3, config)
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 3)).astype(np.float32)
+    found = heat_maps(classifier.probabilities(), ["a", "b"], pictures, np.array([0, 2]))
+    assert found.method == "grad_cam"
+    assert {heat.shape for heat in found.maps.values()} == {(3, 3)}
+    assert all(np.isfinite(heat).all() for heat in found.maps.values())
