@@ -65,7 +65,7 @@ def test_the_worst_stands_first_and_three_actions_at_most(sound):
     assert found.status == "fail"
     assert found.remarks[0].reason == "leakage found."
     assert len(found.remarks) == 5  # a note is no reason
-    assert found.actions[0] == "Mend leakage."
+    assert found.actions[0] == "leakage found. Mend leakage."
     assert len(found.actions) == MOST_ACTIONS
     assert ("outliers", "there are <few>") in found.not_run
     page = render_report(replace(sound, audit=audit))

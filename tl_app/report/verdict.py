@@ -143,7 +143,8 @@ def _on_the_data(contents: ReportContents) -> list[Remark]:
     if contents.audit is None:
         return []
     return [
-        Remark(finding.severity, finding.title, finding.advice)
+        # The advice speaks of what the title names, and stands by itself among the actions.
+        Remark(finding.severity, finding.title, f"{finding.title} {finding.advice}")
         for finding in contents.audit.findings
         if finding.severity in ("fail", "warn")
     ]
