@@ -31,7 +31,7 @@ HEAD = EpochRecord("head", 1, 0.071, 0.982, 0.214, 0.936, 0.0, 2.1, True)
 
 def picture_bytes(path: str) -> bytes:
     """A small JPEG whose colours follow from the path."""
-    digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).digest()
     rows = np.linspace(0, 1, 96)[:, np.newaxis, np.newaxis]
     first, last = np.array(list(digest[:3])), np.array(list(digest[3:6]))
     pixels = np.broadcast_to(first * (1 - rows) + last * rows, (96, 96, 3)).astype(np.uint8)
