@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tl_app.evaluation.worst import worst_rows
+from tl_app.evaluation.worst import worst_rows, wrong_rows
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.error_tags import counts, error_tags
 from tl_app.report.gallery import Gallery
@@ -20,7 +20,7 @@ MOST_ALIKE = 0.5
 def worst_errors(contents: ReportContents) -> Fragment | None:
     """The worst mistakes with their pictures or texts; None without a mistake."""
     predictions = contents.predictions
-    n_mistakes = int(((predictions.y_true >= 0) & (predictions.y_true != predictions.y_pred)).sum())
+    n_mistakes = len(wrong_rows(predictions))
     if not n_mistakes:
         return None
     rows = worst_rows(predictions).tolist()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tl_app.evaluation.scoring import format_figure
+from tl_app.evaluation.worst import wrong_rows
 from tl_app.report.contents import ReportContents
 from tl_app.report.probe_sections import size_sentence
 
@@ -214,6 +215,4 @@ def _not_run(contents: ReportContents) -> tuple[tuple[str, str], ...]:
 
 
 def _has_wrong_pictures(contents: ReportContents) -> bool:
-    predictions = contents.predictions
-    wrong = (predictions.y_true >= 0) & (predictions.y_true != predictions.y_pred)
-    return contents.dataset.modality == "image" and bool(wrong.any())
+    return contents.dataset.modality == "image" and len(wrong_rows(contents.predictions)) > 0
