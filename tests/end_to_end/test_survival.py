@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import time
+import subprocess
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.end_to_end.command_line import in_own_mounts, start_forked, tl_app
+from tests.end_to_end.command_line import in_own_mounts, start_forked, tl_app, tl_app_forked
+from tests.end_to_end.interrupting import assert_same_run, epochs_done, stop, wait_for_epochs
 from tl_app.run import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -33,60 +32,26 @@ LONG = (
 )
 
 
-def epochs_done(run: Path) -> int:
-    """Finished epochs by the last checkpoint."""
-    try:
-        with (run / "checkpoints" / "latest.npz").open("rb") as stream, np.load(stream) as file:
-            return len(json.loads(file["state"].tobytes())["history"])
-    except (FileNotFoundError, ValueError):
-        return 0
+ALL_THREADS = {"TF_NUM_INTRAOP_THREADS": str(os.cpu_count())}
+"""As users run it: a sum over threads must not depend on their order."""
 
 
 def start(photos: Path, workplace: Path, name: str) -> ForkServerProcess:
     """A run whose standard streams are files in `workplace/NAME.log/`."""
     streams = workplace / f"{name}.log"
     streams.mkdir()
-    return start_forked("train", photos, "--name", name, *LONG, cwd=workplace, streams=streams)
+    arguments = ("train", photos, "--name", name, *LONG)
+    return start_forked(*arguments, cwd=workplace, streams=streams, env=ALL_THREADS)
 
 
-def wait_for_epochs(process: ForkServerProcess, run: Path, n_epochs: int) -> None:
-    deadline = time.monotonic() + 240
-    while epochs_done(run) < n_epochs:
-        assert process.exitcode is None, "the run ended before it could be stopped"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def stop(process: ForkServerProcess, number: int) -> int | None:
-    """Send a signal and wait; how the process ended."""
-    assert process.pid is not None
-    os.kill(process.pid, number)
-    process.join(60)
-    return process.exitcode
-
-
-def assert_same_run(left: RunFolder, right: RunFolder) -> None:
-    best = [next(iter(run.checkpoints.glob("best-*.npz"))) for run in (left, right)]
-    assert best[0].name == best[1].name
-    for name in best[0].name, "latest.npz":
-        with np.load(left.checkpoints / name) as a, np.load(right.checkpoints / name) as b:
-            assert a.files == b.files
-            for key in a.files:
-                if key != "state":
-                    np.testing.assert_array_equal(a[key], b[key])
-    for side in ("train", "validation", "test"):
-        np.testing.assert_array_equal(
-            left.read_predictions(side).probabilities, right.read_predictions(side).probabilities
-        )
-    histories = [json.loads(run.history_file.read_text()) for run in (left, right)]
-    for a, b in zip(*histories, strict=True):
-        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+def on_all_threads(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return tl_app_forked(*arguments, cwd=cwd, env=ALL_THREADS)
 
 
 @pytest.fixture(scope="module")
 def whole(photos: Path, workplace: Path) -> RunFolder:
     """A run that nothing disturbs."""
-    done = tl_app("train", photos, "--name", "whole", *LONG, cwd=workplace)
+    done = on_all_threads("train", photos, "--name", "whole", *LONG, cwd=workplace)
     assert done.returncode == 0, done.stderr
     return RunFolder.open("whole", workplace)
 
@@ -98,7 +63,7 @@ def test_killed_and_resumed_ends_bit_for_bit_the_same(photos, workplace, whole):
     assert stop(process, signal.SIGKILL) == -signal.SIGKILL
     assert 5 <= epochs_done(run) < N_EPOCHS
     shutil.copytree(run, workplace / "models" / "damaged")
-    done = tl_app("train", "--resume", "killed", cwd=workplace)
+    done = on_all_threads("train", "--resume", "killed", cwd=workplace)
     assert done.returncode == 0, done.stderr
     assert_same_run(whole, RunFolder.open("killed", workplace))
     again = tl_app("train", "--resume", "killed", cwd=workplace)
@@ -114,7 +79,7 @@ def test_killed_and_resumed_ends_bit_for_bit_the_same(photos, workplace, whole):
     assert "Traceback" not in done.stderr
     assert f"rm -r {latest.parent}" in done.stderr
     shutil.rmtree(latest.parent)
-    done = tl_app("train", "--resume", "damaged", cwd=workplace)
+    done = on_all_threads("train", "--resume", "damaged", cwd=workplace)
     assert done.returncode == 0, done.stderr
     assert_same_run(whole, RunFolder.open("damaged", workplace))
 
@@ -130,7 +95,7 @@ def test_a_signal_saves_and_says_how_to_resume(photos, workplace, whole, number,
     assert "tl-app train --resume" in log
     assert "Traceback" not in log
     if number == signal.SIGTERM:
-        done = tl_app("train", "--resume", f"models/{name}", cwd=workplace)
+        done = on_all_threads("train", "--resume", f"models/{name}", cwd=workplace)
         assert done.returncode == 0, done.stderr
         assert_same_run(whole, RunFolder.open(name, workplace))
 

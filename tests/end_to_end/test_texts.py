@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
-import time
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,22 @@ import numpy as np
 import pytest
 
 from tests.end_to_end.command_line import start_forked, tl_app, tl_app_json
+from tests.end_to_end.interrupting import assert_same_run, epochs_done, stop, wait_for_epochs
 from tl_app.app.text_material import language_warning
 from tl_app.cli.main import main
 from tl_app.run import RunFolder
 
 pytestmark = pytest.mark.slow
 
-FAST = ("--set", "phases.1.epochs=1", "--set", "phases.1.unfreeze=1")
+N_EPOCHS = 4
+FAST = (
+    "--set",
+    f"phases.1.epochs={N_EPOCHS}",
+    "--set",
+    "phases.1.unfreeze=1",
+    "--set",
+    "phases.1.lora_rank=2",
+)
 HOSTILE = '<script>alert("1")</script> it was dreadful, truly awful & bad'
 GOOD = ("wonderful", "lovely", "great", "delightful", "excellent", "superb")
 BAD = ("awful", "dreadful", "terrible", "boring", "disgusting", "horrible")
@@ -178,38 +187,21 @@ def test_what_does_not_fit_is_told_before_anything_is_written(
 
 
 def test_killed_and_resumed_is_the_same_bit_for_bit(table, workplace, run):
-    lora = (*FAST, "--set", "phases.1.lora_rank=2", "--set", "phases.1.epochs=4")
-    whole = tl_app("train", table, "--name", "whole", *lora, cwd=workplace)
-    assert whole.returncode == 0, whole.stderr
     streams = workplace / "killed.log"
     streams.mkdir()
     process = start_forked(
-        "train", table, "--name", "killed", *lora, cwd=workplace, streams=streams
+        "train", table, "--name", "killed", *FAST, cwd=workplace, streams=streams
     )
-    latest = workplace / "models" / "killed" / "checkpoints" / "latest.npz"
-    history = 0
-    while history < 2 and process.exitcode is None:
-        time.sleep(0.05)
-        if latest.exists():
-            with np.load(latest) as arrays:
-                history = len(json.loads(arrays["state"].tobytes())["history"])
-    process.kill()
-    process.join()
-    assert history >= 2
-    assert json.loads((workplace / "models/killed/run.json").read_text())["status"] == "training"
+    killed = workplace / "models" / "killed"
+    wait_for_epochs(process, killed, 2)
+    assert stop(process, signal.SIGKILL) == -signal.SIGKILL
+    assert 2 <= epochs_done(killed) < N_EPOCHS
     done = tl_app("train", "--resume", "killed", cwd=workplace)
     assert done.returncode == 0, done.stderr
-    first, second = (RunFolder.open(name, workplace) for name in ("whole", "killed"))
-    for side in ("train", "validation", "test"):
-        np.testing.assert_array_equal(
-            first.read_predictions(side).probabilities, second.read_predictions(side).probabilities
-        )
-    kept = first.adapter_file("fine_tune").exists()
-    assert second.adapter_file("fine_tune").exists() == kept
-    if kept:
-        assert first.adapter_file("fine_tune").read_bytes() == (
-            second.adapter_file("fine_tune").read_bytes()
-        )
+    resumed = RunFolder.open("killed", workplace)
+    assert_same_run(run, resumed)
+    adapters = [each.adapter_file("fine_tune") for each in (run, resumed)]
+    assert adapters[0].read_bytes() == adapters[1].read_bytes()
 
 
 def test_texts_in_another_language_are_warned_of():
