@@ -49,7 +49,7 @@ def build_tiny_model(n_classes: int, seed: int = 3) -> keras.Model:
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)
     x = keras.layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(x)
     x = keras.layers.BatchNormalization()(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(0.5)(x)
     x = keras.layers.Dense(n_classes, activation="softmax")(x)
     model = keras.Model(pixels, x)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.backbones.helpers import write_feature_vector
 from tl_app.backbones.loading import load_backbone
@@ -106,7 +107,9 @@ def test_inputs_and_outputs_are_declared(signatures):
     inputs = {name: shapes(signatures[name].structured_input_signature[1]) for name in signatures}
     assert inputs == {
         "serving_default": {"image_bytes": ("string", [None])},
+        "classify": {"inputs": ("string", [None])},
         "probabilities": {"image_bytes": ("string", [None])},
+        "features": {"image_bytes": ("string", [None])},
         "predict_tensor": {"pixels": ("float32", [None, 32, 32, 3])},
         "class_names": {},
     }
@@ -115,11 +118,83 @@ def test_inputs_and_outputs_are_declared(signatures):
         "serving_default": {
             "labels": ("string", [None, 5]),
             "probabilities": ("float32", [None, 5]),
+            "status": ("string", [None]),
         },
-        "probabilities": {"probabilities": ("float32", [None, 7])},
+        "classify": {"classes": ("string", [None, 5]), "scores": ("float32", [None, 5])},
+        "probabilities": {"probabilities": ("float32", [None, 7]), "status": ("string", [None])},
+        "features": {"features": ("float32", [None, 16]), "status": ("string", [None])},
         "predict_tensor": {"label": ("string", [None]), "probabilities": ("float32", [None, 7])},
         "class_names": {"class_names": ("string", [7])},
     }
+
+
+def examples(*pictures: bytes) -> tf.Tensor:
+    """Serialized tf.Examples, as a client of TensorFlow Serving sends them."""
+    made = []
+    for picture in pictures:
+        example = tf.train.Example()
+        example.features.feature["image_bytes"].bytes_list.value.append(picture)
+        made.append(example.SerializeToString())
+    return tf.constant(made)
+
+
+def test_classify_says_what_serving_default_says(signatures, files, version_folder):
+    pictures = [read_encoded(path, max_pixels=10**6) for path in files]
+    top = signatures["serving_default"](image_bytes=tf.constant(pictures))
+    told = signatures["classify"](inputs=examples(*pictures))
+    assert np.array_equal(told["classes"], top["labels"])
+    np.testing.assert_allclose(told["scores"], top["probabilities"], atol=1e-6)
+    saved = SavedModel.FromString((version_folder / "saved_model.pb").read_bytes())
+    methods = {
+        name: signature.method_name
+        for name, signature in saved.meta_graphs[0].signature_def.items()
+    }
+    assert methods["classify"] == "tensorflow/serving/classify"
+    assert methods["serving_default"] == "tensorflow/serving/predict"
+
+
+def test_features_are_what_the_head_is_given(signatures, files, pixels, model):
+    pooled = keras.Model(model.input, model.get_layer("pool").output)
+    told = signatures["features"](image_bytes=encoded(files))
+    np.testing.assert_allclose(told["features"], pooled(pixels), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [{0}, {2, 3}, {13}, set(range(14))])
+@pytest.mark.parametrize("what", ["cut", "no picture", "nothing", "too large"])
+def test_a_bad_picture_harms_no_other(signatures, files, recorded, what, bad):
+    given = [read_encoded(path, max_pixels=10**6) for path in files]
+    alone = {
+        "cut": given[0][:-200],
+        "no picture": b"<html>",
+        "nothing": b"",
+        "too large": tf.io.encode_png(tf.zeros((1001, 1000, 3), tf.uint8)).numpy(),
+    }[what]
+    given = [alone if row in bad else picture for row, picture in enumerate(given)]
+    good = [row for row in range(len(given)) if row not in bad]
+    status = [b"unusable" if row in bad else b"ok" for row in range(len(given))]
+    top = signatures["serving_default"](image_bytes=tf.constant(given))
+    everything = signatures["probabilities"](image_bytes=tf.constant(given))
+    told = signatures["classify"](inputs=examples(*given))
+    features = signatures["features"](image_bytes=tf.constant(given))
+    for answer in (top, everything, features):
+        assert answer["status"].numpy().tolist() == status
+    np.testing.assert_allclose(
+        everything["probabilities"].numpy()[good], recorded.probabilities[good], atol=1e-5
+    )
+    for row in bad:
+        assert set(top["labels"].numpy()[row]) == set(told["classes"].numpy()[row]) == {b""}
+        for numbers in (
+            top["probabilities"],
+            told["scores"],
+            everything["probabilities"],
+            features["features"],
+        ):
+            assert not numbers.numpy()[row].any()
+
+
+def test_an_example_without_a_picture_is_unusable(signatures):
+    empty = tf.constant([tf.train.Example().SerializeToString()])
+    assert set(signatures["classify"](inputs=empty)["classes"].numpy()[0]) == {b""}
 
 
 def test_the_files_beside_the_graph_tell_labels_and_preprocessing(
@@ -186,7 +261,8 @@ def test_a_backbone_from_a_hub_is_carried_along(tmp_path, preprocessing, pixels)
     """Its variables belong to a loaded SavedModel, not to Keras, and it may be gone later."""
     folder = write_feature_vector(tmp_path / "vector")
     backbone = load_backbone(f"hub:{folder}", image_size_px=32, reporter=SilentReporter())
-    head = keras.layers.Dense(3, activation="softmax")(backbone.model.output)
+    pooled = keras.layers.Activation("linear", name="pool")(backbone.model.output)
+    head = keras.layers.Dense(3, activation="softmax")(pooled)
     hub_model = keras.Model(backbone.model.input, head)
     expected = np.asarray(hub_model(pixels, training=False))
     version = write_saved_model(

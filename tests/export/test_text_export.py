@@ -22,6 +22,7 @@ from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.parity import TextEvidence
 from tl_app.export.publish import export_model
 from tl_app.export.served_input import served_texts
+from tl_app.features.texts import encode_text
 from tl_app.inputs.wordpiece import WordPiece
 from tl_app.progress import SilentReporter
 from tl_app.records import Predictions, TextProcessing
@@ -62,7 +63,7 @@ def model() -> keras.Model:
         activation="softmax",
         kernel_initializer=keras.initializers.RandomNormal(0.0, 4.0, seed=1),
     )
-    return keras.Model(backbone.input, head(MaskedMean()(backbone.output)))
+    return keras.Model(backbone.input, head(MaskedMean(name="pool")(backbone.output)))
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +148,31 @@ def test_signatures(version_folder):
     }
     assert taken == {
         "serving_default": {"texts": ("string", [None])},
+        "classify": {"inputs": ("string", [None])},
         "probabilities": {"texts": ("string", [None])},
+        "features": {"texts": ("string", [None])},
         "predict_tensor": {"tokens": ("int32", [None, None])},
         "class_names": {},
     }
+
+
+def test_every_text_is_answered(version_folder, texts, model):
+    signatures = tf.saved_model.load(str(version_folder)).signatures
+    given = tf.constant([encode_text(text) for text in texts])
+    top = signatures["serving_default"](texts=given)
+    assert set(top["status"].numpy()) == {b"ok"}
+    examples = []
+    for text in given.numpy():
+        example = tf.train.Example()
+        example.features.feature["texts"].bytes_list.value.append(text)
+        examples.append(example.SerializeToString())
+    told = signatures["classify"](inputs=tf.constant(examples))
+    assert np.array_equal(told["classes"], top["labels"])
+    tokens = WordPiece(PIECES, SHAPE.max_tokens)(given).to_tensor()
+    pooled = keras.Model(model.input, model.get_layer("pool").output)(tokens)
+    np.testing.assert_allclose(
+        signatures["features"](texts=given)["features"], pooled, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_it_says_what_it_reads(version_folder, classifier):

@@ -77,7 +77,7 @@ def export_adapter(
     load_adapter(classifier, path)
     model = classifier.probabilities()
     served = material.served()
-    told = FrozenPart(model)(served.decode(tf.constant(list(SAMPLES))))
+    told = FrozenPart(model)(served.decode(tf.constant(list(SAMPLES)))[0])
     return export_model(
         model,
         served,

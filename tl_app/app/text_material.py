@@ -202,7 +202,7 @@ class TextMaterial:
             tf.constant([encode_text(text) for text in texts[i : i + TOLD_AT_ONCE]])
             for i in range(0, len(texts), TOLD_AT_ONCE)
         ]
-        return np.concatenate([forward(self.served().decode(part)) for part in parts])
+        return np.concatenate([forward(self.served().decode(part)[0]) for part in parts])
 
     def sample(self, dataset: Dataset[TextExample], n: int) -> np.ndarray:
         """Of the length that is the median of the first of the run's texts."""

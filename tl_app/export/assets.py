@@ -17,11 +17,17 @@ from tl_app import __version__
 from tl_app.errors import RunError
 from tl_app.records import AnyProcessing, Modality, processing_from_dict
 
-EXPORT_FORMAT = 1
+EXPORT_FORMAT = 2
 """Raised when a newer tl_app writes what an older one would misread."""
 
-SIGNATURES = ("serving_default", "predict_tensor", "probabilities", "class_names")
-"""What each export answers to; `graph.build_serving_module` says with what."""
+CLASSIFY = "classify"
+"""The signature in TensorFlow Serving's own shape."""
+
+REQUIRED_SIGNATURES = ("serving_default", "predict_tensor", "probabilities", "class_names")
+"""Those of every format; `graph.build_serving_module` has all of the newest."""
+
+STATUS_OK, STATUS_UNUSABLE = b"ok", b"unusable"
+"""What a row is said to be; exports of format 1 do not say it."""
 
 LABELS_FILE = "labels.txt"
 FACTS_FILE = "preprocessing.json"

@@ -12,11 +12,12 @@ import tensorflow as tf
 from tl_app.backbones.hub_texts import bring_text_ops
 from tl_app.data.listing import counted
 from tl_app.errors import DataError, RunError, UnusablePicture
-from tl_app.export.assets import SIGNATURES, decode_name, read_facts
+from tl_app.export.assets import REQUIRED_SIGNATURES, STATUS_OK, decode_name, read_facts
 from tl_app.export.reading import read_ahead
 from tl_app.export.served_input import INPUT_NAMES
 from tl_app.export.versions import find_version
 from tl_app.features.texts import encode_text
+from tl_app.inputs.decode import decode_levels
 from tl_app.progress import Reporter
 from tl_app.records import AnyProcessing, Modality, Predictions, Preprocessing, SetAside
 
@@ -52,7 +53,7 @@ class SavedModelClassifier:
         # Kept whole: its variables live as long as the loaded object.
         self._model = _load(self.version_folder)
         self.signatures = self._model.signatures
-        missing = [name for name in SIGNATURES if name not in self.signatures]
+        missing = [name for name in REQUIRED_SIGNATURES if name not in self.signatures]
         if missing:
             raise RunError(
                 f"This SavedModel has no signature {', '.join(missing)}.",
@@ -172,12 +173,21 @@ class SavedModelClassifier:
     def answer_each(self, encoded: Sequence[bytes]) -> list[np.ndarray | UnusablePicture]:
         """For each encoded picture its probabilities, float32 (n_classes,), or why it has none.
 
-        One bad picture fails its whole batch in the graph, so a batch that fails is halved
-        until the bad one stands alone; a batch too large for the memory is halved likewise.
+        A batch too large for the memory is halved; so is one with a bad picture in an export of
+        format 1, which fails as a whole.
         """
         try:
             answer = self.signatures["probabilities"](**self._given(encoded))
-            return list(answer["probabilities"].numpy())
+            rows: list[np.ndarray | UnusablePicture] = list(answer["probabilities"].numpy())
+            for row in np.flatnonzero(_status(answer, len(rows)) != STATUS_OK).tolist():
+                # Among others it may have lacked nothing but memory.
+                one = encoded[row : row + 1]
+                rows[row] = (
+                    self.answer_each(one)[0]
+                    if len(rows) > 1
+                    else _reason(one[0], self._of_pictures())
+                )
+            return rows
         except _PICTURE_ERRORS as error:
             if len(encoded) == 0:
                 raise
@@ -239,6 +249,11 @@ class SavedModelClassifier:
         return np.array(rows, dtype=np.float32).reshape(shape)
 
 
+def _status(answer: dict[str, tf.Tensor], n: int) -> np.ndarray:
+    """bytes, shape (n,)."""
+    return answer["status"].numpy() if "status" in answer else np.full(n, STATUS_OK)
+
+
 def _load(version_folder: Path):
     try:
         try:
@@ -262,6 +277,15 @@ def _load(version_folder: Path):
             allowed="a complete SavedModel that tl-app export wrote",
             next_step="tl-app export RUN DEST",
         ) from error
+
+
+def _reason(encoded: bytes, preprocessing: Preprocessing) -> UnusablePicture:
+    """Why a picture cannot be used; the graph says only that."""
+    try:
+        decode_levels(tf.constant(encoded), preprocessing.max_pixels)
+    except _PICTURE_ERRORS as error:
+        return _unusable(error)
+    return UnusablePicture("truncated", "It could not be decoded; try again.")
 
 
 def _unusable(error: tf.errors.OpError) -> UnusablePicture:

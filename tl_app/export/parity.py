@@ -16,6 +16,7 @@ from tl_app.data.listing import counted
 from tl_app.errors import DataError, ExportError, UnusablePicture
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.reading import read_ahead
+from tl_app.export.warm_up import replay_warm_up
 from tl_app.features.texts import encode_text
 from tl_app.progress import Reporter
 from tl_app.records import Predictions
@@ -102,7 +103,8 @@ def check_parity(
     """Reload an export and compare it with what the run recorded for the same items.
 
     `probabilities` is asked for every one, and `serving_default`, which runs the same
-    graph up to its last step, for the first batch.
+    graph up to its last step, for the first batch; and the requests beside the model are
+    answered, as TensorFlow Serving will have it.
 
     Args:
         version_folder: the SavedModel.
@@ -117,7 +119,7 @@ def check_parity(
 
     Raises:
         ExportError: the difference is larger (or not a number), the classes are others, or
-            there is nothing to compare with.
+            there is nothing to compare with; or a warm-up request fails.
         DataError: a picture is gone, unreadable or not what it was.
         RunError: the SavedModel cannot be loaded.
         ValueError: lengths differ.
@@ -136,6 +138,7 @@ def check_parity(
         classifier = SavedModelClassifier(version_folder)
         _check_classes(classifier.class_names, recorded.class_names)
         reproduced = _reproduce(classifier, evidence, batch_size, reporter)
+        replay_warm_up(version_folder, classifier.signatures)
     differences = np.abs(reproduced.astype(np.float64) - recorded.probabilities).max(axis=1)
     # A difference that is not a number is larger than any.
     differences = np.where(np.isnan(differences), np.inf, differences)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from tl_app.export.assets import write_assets, write_note
+from tl_app.export.assets import CLASSIFY, write_assets, write_note
 from tl_app.export.graph import build_serving_module
 from tl_app.export.served_input import ServedInput
-from tl_app.export.versions import candidate_folder, publish, require_free
+from tl_app.export.versions import MODEL_FILE, candidate_folder, publish, require_free
+from tl_app.export.warm_up import write_warm_up
 from tl_app.progress import Reporter, SilentReporter
 from tl_app.storage import storage_errors
 
@@ -76,8 +78,20 @@ def save_candidate(
                 traced[name] = function.get_concrete_function()
                 bar.advance()
             tf.saved_model.save(module, str(candidate), signatures=traced)
+            _name_method(candidate)
+            write_warm_up(candidate, served.modality)
             write_note(candidate, served.needs)
             bar.advance()
+
+
+def _name_method(folder: Path) -> None:
+    """Say of `classify` that it is what TensorFlow Serving means by it: `save` calls every
+    signature a prediction."""
+    file = folder / MODEL_FILE
+    saved = SavedModel.FromString(file.read_bytes())
+    for graph in saved.meta_graphs:
+        graph.signature_def[CLASSIFY].method_name = tf.saved_model.CLASSIFY_METHOD_NAME
+    file.write_bytes(saved.SerializeToString(deterministic=True))
 
 
 @contextmanager

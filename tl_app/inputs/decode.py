@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -28,8 +29,13 @@ from tl_app.inputs.graph_bytes import (
 )
 from tl_app.inputs.orientation import apply_orientation, jpeg_orientation
 
+JPEG_START = b"\xff\xd8\xff"
+
 TOO_MANY_PIXELS = "more pixels than"
 """Begins the message of the error about `max_pixels`."""
+
+Decoded = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+"""Levels, bits and EXIF orientation."""
 
 _BMP_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)
 _BMP_ALPHA_MASK = 0xFF000000
@@ -56,6 +62,16 @@ def decode_levels(encoded: tf.Tensor, max_pixels: int | None = None) -> tuple[tf
     return levels, bits
 
 
+def decode_jpeg_levels(
+    encoded: tf.Tensor, max_pixels: int | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`decode_levels` of a JPEG, in a graph a fifth as large."""
+    encoded = tf.convert_to_tensor(encoded, tf.string)
+    head = head_bytes(encoded)
+    levels, bits, _ = _bounded(encoded, head, max_pixels, _jpeg_pixels, _decode_jpeg)
+    return tf.ensure_shape(levels, [None, None, 3]), bits
+
+
 def decode_oriented(
     encoded: tf.Tensor, max_pixels: int | None = None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -64,9 +80,7 @@ def decode_oriented(
 
 
 @functools.cache
-def _traced(
-    max_pixels: int | None,
-) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+def _traced(max_pixels: int | None) -> Callable[[tf.Tensor], Decoded]:
     """One graph a limit, shared by all that decode: tracing it takes seconds."""
     return tf.function(
         functools.partial(_decode, max_pixels=max_pixels),
@@ -75,7 +89,7 @@ def _traced(
     )
 
 
-def _decode(encoded: tf.Tensor, max_pixels: int | None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _decode(encoded: tf.Tensor, max_pixels: int | None) -> Decoded:
     head = head_bytes(encoded)
 
     def begins(signature: bytes, at: int = 0) -> tf.Tensor:
@@ -83,42 +97,45 @@ def _decode(encoded: tf.Tensor, max_pixels: int | None) -> tuple[tf.Tensor, tf.T
         return tf.reduce_all(head[at : at + len(signature)] == expected)
 
     riff = begins(b"RIFF") & begins(b"WEBP", at=8)
-    jpeg, png = begins(b"\xff\xd8\xff"), begins(b"\x89PNG\r\n\x1a\n")
+    jpeg, png = begins(JPEG_START), begins(b"\x89PNG\r\n\x1a\n")
     known = tf.stack([jpeg, png, begins(b"GIF8"), riff, begins(b"BM")])
     which = tf.where(tf.reduce_any(known), tf.argmax(known, output_type=tf.int32), 5)
 
-    def branch(
-        size: Callable[..., tf.Tensor],
-        decode: Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
-        find: Callable[[tf.Tensor, tf.Tensor], FirstFrame] | None = None,
-    ) -> Callable[[], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """What `find` finds, at some cost, goes to both `size` and `decode`."""
-
-        def run() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            found = [] if find is None else [find(encoded, head)]
-            if max_pixels is None:
-                return decode(encoded, head, *found)
-            n_pixels = size(encoded, head, *found)
-            is_small = tf.debugging.Assert(
-                n_pixels <= max_pixels, [f"{TOO_MANY_PIXELS} {max_pixels}:", n_pixels]
-            )
-            with tf.control_dependencies([is_small]):
-                return decode(tf.identity(encoded), head, *found)
-
-        return run
+    def bounded(*steps: Callable[..., Any]) -> Callable[[], Decoded]:
+        return functools.partial(_bounded, encoded, head, max_pixels, *steps)
 
     levels, bits, orientation = tf.switch_case(
         which,
         [
-            branch(_jpeg_pixels, _decode_jpeg),
-            branch(_png_pixels, _decode_png),
-            branch(_gif_pixels, _decode_gif, find_first_frame),
-            branch(_webp_pixels, _decode_webp),
-            branch(_bmp_pixels, _decode_bmp),
+            bounded(_jpeg_pixels, _decode_jpeg),
+            bounded(_png_pixels, _decode_png),
+            bounded(_gif_pixels, _decode_gif, find_first_frame),
+            bounded(_webp_pixels, _decode_webp),
+            bounded(_bmp_pixels, _decode_bmp),
             _decode_unknown,
         ],
     )
     return tf.ensure_shape(levels, [None, None, 3]), bits, orientation
+
+
+def _bounded(
+    encoded: tf.Tensor,
+    head: tf.Tensor,
+    max_pixels: int | None,
+    size: Callable[..., tf.Tensor],
+    decode: Callable[..., Decoded],
+    find: Callable[[tf.Tensor, tf.Tensor], FirstFrame] | None = None,
+) -> Decoded:
+    """Decode what has few enough pixels. What `find` finds, at some cost, goes to both others."""
+    found = [] if find is None else [find(encoded, head)]
+    if max_pixels is None:
+        return decode(encoded, head, *found)
+    n_pixels = size(encoded, head, *found)
+    is_small = tf.debugging.Assert(
+        n_pixels <= max_pixels, [f"{TOO_MANY_PIXELS} {max_pixels}:", n_pixels]
+    )
+    with tf.control_dependencies([is_small]):
+        return decode(tf.identity(encoded), head, *found)
 
 
 def _eight_bit(picture: tf.Tensor, orientation: tf.Tensor | None = None):

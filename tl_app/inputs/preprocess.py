@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tl_app.inputs.decode import decode_levels
+from tl_app.inputs.decode import decode_jpeg_levels, decode_levels
 from tl_app.records import Preprocessing
 
 PAD_LEVEL = 127.0
@@ -20,7 +20,9 @@ convolutions pad at their borders; black or white bars would be the strongest ed
 the picture, and would agree with some classes' backgrounds and not with others'."""
 
 
-def build_preprocess(preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
+def build_preprocess(
+    preprocessing: Preprocessing, *, jpeg_only: bool = False
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """The function from one encoded picture to pixels.
 
     16-bit pictures are mapped linearly, `preprocessing.window` to 0..255, levels outside
@@ -33,15 +35,18 @@ def build_preprocess(preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.T
 
     Args:
         preprocessing: see `records.Preprocessing`; `max_pixels` holds inside the graph too.
+        jpeg_only: for JPEG files alone: a smaller graph that says the same of them.
 
     Returns:
         A function of a string scalar, giving float32, shape (S, S, 3), in 0..255, S being
         `image_size_px`. It raises tf.errors.InvalidArgumentError on what cannot be decoded.
     """
 
+    decode = decode_jpeg_levels if jpeg_only else decode_levels
+
     @tf.autograph.experimental.do_not_convert
     def preprocess(encoded: tf.Tensor) -> tf.Tensor:
-        levels, bits = decode_levels(encoded, preprocessing.max_pixels)
+        levels, bits = decode(encoded, preprocessing.max_pixels)
         pixels = apply_window(levels, bits, preprocessing.window)
         return resize(pixels, preprocessing.image_size_px, preprocessing.aspect)
 

@@ -29,6 +29,9 @@ BlockCount = NTopBlocks
 """Blocks that train, from the top: a number, or "all"."""
 
 
+POOL = "pool"
+"""Name of the layer whose output is the features."""
+
 POOLS: dict[int, Callable[..., keras.layers.Layer]] = {
     4: keras.layers.GlobalAveragePooling2D,
     3: MaskedMean,
@@ -50,7 +53,7 @@ class Classifier:
     def __init__(self, backbone: Backbone, n_classes: int, config: Config) -> None:
         self.backbone = backbone
         output = backbone.model.output
-        self.pool = POOLS[len(output.shape)](dtype="float32", name="pool")
+        self.pool = POOLS[len(output.shape)](dtype="float32", name=POOL)
         self.head = _build_head(output.shape[-1], n_classes, config)
         self._parts: dict[BlockCount, tuple[keras.Model, keras.Model]] = {}
         self._pooled: keras.Model | None = None
