@@ -477,3 +477,11 @@ def test_a_section_that_returns_none_is_left_out(make_contents, monkeypatch):
     monkeypatch.setattr(build, "SECTIONS", (result_sections.headline, lambda contents: None))
     page = Page(render_report(make_contents()))
     assert page.tags.count("section") == 1
+
+
+def test_a_run_of_before_is_told_with_its_medians_alone(make_contents):
+    contents = make_contents()
+    old = {**contents.cost, "latency_ms": {"1": 11.2, "32": 301.0}}
+    page = render_report(replace(contents, cost=old))
+    assert "11.2" in page
+    assert "p95" not in page

@@ -136,7 +136,7 @@ def fill(cells: dict[tuple[int, int], Cell], contents: ReportContents) -> None:
     for place, rows in behind.items():
         if cells[place].is_right:
             rows.reverse()
-    gallery = Gallery(contents, room_bytes=MOST_CELL_BYTES, most_text=MOST_CELL_TEXT)
+    gallery = Gallery(contents, room_bytes=MOST_CELL_BYTES, most_text=MOST_CELL_TEXT, why=False)
     order = sorted(cells.values(), key=lambda cell: (cell.is_right, -cell.count))
     left = MOST_ITEMS
     for are_right in (False, True):

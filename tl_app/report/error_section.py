@@ -25,7 +25,7 @@ def worst_errors(contents: ReportContents) -> Fragment | None:
         return None
     rows = worst_rows(predictions).tolist()
     tags = error_tags(contents.audit, (predictions.paths[row] for row in rows))
-    gallery = Gallery(contents, room_bytes=MOST_GALLERY_BYTES, most_text=MOST_TEXT)
+    gallery = Gallery(contents, room_bytes=MOST_GALLERY_BYTES, most_text=MOST_TEXT, why=True)
     items = [gallery.item(row, tags) for row in rows]
     body = render(
         "worst_errors.html",

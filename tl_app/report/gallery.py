@@ -57,17 +57,23 @@ class Item:
 class Gallery:
     """Makes items of rows, as long as there is room on the page for their pictures."""
 
-    def __init__(self, contents: ReportContents, *, room_bytes: int, most_text: int) -> None:
+    def __init__(
+        self, contents: ReportContents, *, room_bytes: int, most_text: int, why: bool
+    ) -> None:
         """
         Args:
             contents: of the report.
             room_bytes: for all pictures together, as `data:` addresses.
             most_text: characters of a text that are shown.
+            why: show what spoke for the answer, over pictures and in texts. Only where the page
+                says how that is to be read.
         """
         self._contents = contents
         self._y_pred = contents.predictions.y_pred
         self._room = room_bytes
         self._most_text = most_text
+        self._heat = contents.heat.maps if why and contents.heat is not None else {}
+        self._telling = contents.telling if why else {}
         self._texts: dict[str, str] = {}
         if contents.dataset.modality == "text":
             self._texts = {example.path: example.text for example in contents.dataset.examples}
@@ -78,8 +84,8 @@ class Gallery:
         path = predictions.paths[row]
         true, predicted = int(predictions.y_true[row]), int(self._y_pred[row])
         picture = None if self._texts else self._within_room(contents.thumbnail(path))
-        heat = None if contents.heat is None else contents.heat.maps.get(path)
-        pieces = _pieces(self._texts.get(path, ""), contents.telling.get(path, ()), self._most_text)
+        heat = self._heat.get(path)
+        pieces = _pieces(self._texts.get(path, ""), self._telling.get(path, ()), self._most_text)
         return Item(
             path=path,
             picture=picture,

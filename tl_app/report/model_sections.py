@@ -86,12 +86,16 @@ def training(contents: ReportContents) -> Fragment:
 def cost(contents: ReportContents) -> Fragment:
     """Inference time, size and memory."""
     measured = contents.cost
-    latency: Mapping[str, Mapping[str, float]] = measured.get("latency_ms") or {}
+    latency: Mapping[str, Mapping[str, float] | float] = measured.get("latency_ms") or {}
     noun, rows = contents.wording.noun, []
     for batch, times in sorted(latency.items(), key=lambda item: int(item[0])):
-        size, value = int(batch), times["p50"]
-        rate = f"{text.plural(round(1000 * size / value), noun)} a second; " if value > 0 else ""
-        rate += f"p95 {text.milliseconds(times['p95'])}"
+        # Runs of before have the median alone.
+        known = times if isinstance(times, Mapping) else {"p50": times}
+        size, value = int(batch), known["p50"]
+        rates = [f"{text.plural(round(1000 * size / value), noun)} a second"] if value > 0 else []
+        if "p95" in known:
+            rates.append(f"p95 {text.milliseconds(known['p95'])}")
+        rate = "; ".join(rates)
         label = f"one {noun}" if size == 1 else f"{size} {contents.wording.nouns} at once"
         rows.append((f"Inference, {label}", text.milliseconds(value), rate))
     parameters = measured.get("n_parameters")

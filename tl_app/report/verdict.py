@@ -9,6 +9,7 @@ from tl_app.evaluation.scoring import format_figure
 from tl_app.evaluation.worst import wrong_rows
 from tl_app.report.contents import ReportContents
 from tl_app.report.probe_sections import size_sentence
+from tl_app.report.text import shorten
 
 Status = Literal["fail", "warn", "pass"]
 
@@ -175,7 +176,7 @@ def _on_parts(contents: ReportContents) -> list[Remark]:
     return [
         Remark(
             "warn",
-            f"It does worse on a part of the {nouns} (by {trait}: {name}): "
+            f"It does worse on a part of the {nouns} (by {trait}: {shorten(name, 60) or 'none'}): "
             f"{format_figure(accuracy, 'percent')} against {format_figure(whole, 'percent')}.",
             f"Look at this part under Slices, and bring more {nouns} like it.",
         )
