@@ -483,5 +483,5 @@ def test_a_run_of_before_is_told_with_its_medians_alone(make_contents):
     contents = make_contents()
     old = {**contents.cost, "latency_ms": {"1": 11.2, "32": 301.0}}
     page = render_report(replace(contents, cost=old))
-    assert "11.2" in page
+    assert "11.2 ms" in page
     assert "p95" not in page

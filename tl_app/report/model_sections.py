@@ -120,6 +120,7 @@ def cost(contents: ReportContents) -> Fragment:
         rows=rows,
         where=_device_text(contents),
         has_latency=bool(latency),
+        has_p95=any(isinstance(times, Mapping) for times in latency.values()),
         latency_of=measured.get("latency_of") or f"{contents.wording.nouns} already decoded",
     )
     return Fragment("cost", "Cost", body)
