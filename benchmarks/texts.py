@@ -46,14 +46,14 @@ if TYPE_CHECKING:
     from tl_app.features.store import FeatureStore
 
 TEST_FRACTION, VALIDATION_FRACTION = 0.2, 0.1
-HEAD, WHOLE = default_text_phases()
-LORA = Phase(
-    name="lora",
+HEAD, LORA = default_text_phases()
+WHOLE = Phase(
+    name="whole",
     unfreeze="all",
     epochs=2,
-    learning_rate=5e-4,
     schedule="linear",
-    lora_rank=8,
+    layer_decay=0.8,
+    weight_decay=0.01,
     views=0,
 )
 WAYS: dict[str, tuple[Phase, ...]] = {

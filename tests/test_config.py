@@ -94,6 +94,26 @@ def test_a_file_that_cannot_be_read(tmp_path, text):
         load_config(file)
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"values": {"backbone": "hub:mine"}},
+        {"overrides": ["backbone=hub:mine"]},
+        {"overrides": ['backbone="hub:mine"', "phases.1.epochs=3"]},
+        {"path": 'backbone = "hub:mine"'},
+    ],
+)
+def test_a_savedmodel_s_own_weights_are_trained_where_its_layers_cannot_be_updated(named, tmp_path):
+    if "path" in named:
+        (tmp_path / "c.toml").write_text(named["path"])
+        named = {"path": tmp_path / "c.toml"}
+    assert load_config(modality="text").phases[1].lora_rank == 8
+    config = load_config(**named, modality="text")
+    assert config.backbone == "hub:mine"
+    assert config.phases[1].lora_rank == 0
+    assert load_config(**named).phases[1].epochs in (3, default_phases()[1].epochs)
+
+
 @pytest.mark.parametrize("modality", ["image", "text"])
 def test_what_is_usual_fits(modality):
     require_fitting(load_config(modality=modality), modality)

@@ -10,7 +10,10 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from tl_app.errors import ConfigError
-from tl_app.records import Modality
+from tl_app.records import HUB_PREFIX, Modality
+
+TEXT_ENCODER = "minilm-l6"
+"""What texts are encoded by where nothing else is said."""
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
@@ -310,30 +313,39 @@ def default_phases() -> tuple[Phase, ...]:
     )
 
 
-def default_text_phases() -> tuple[Phase, ...]:
-    """Head to its optimum, then the whole encoder at a low rate, its lower layers less.
+def default_text_phases(backbone: str = TEXT_ENCODER) -> tuple[Phase, ...]:
+    """Head to its optimum, then low-rank updates of the whole encoder (LoRA).
 
-    Chosen by the validation texts of human-rated snippets (`benchmarks/texts.py`).
+    Of human-rated snippets they tell as much as training the encoder's own weights, in less time
+    (`benchmarks/texts.py`). A SavedModel has no layers that updates could stand beside: its own
+    weights are trained.
     """
+    whole = Phase(
+        name="fine_tune",
+        unfreeze="all",
+        epochs=2,
+        schedule="linear",
+        layer_decay=0.8,
+        views=0,
+    )
+    rank = 0 if backbone.startswith(HUB_PREFIX) else 8
     return (
         Phase(name="head", views=0),
-        Phase(
-            name="fine_tune",
-            unfreeze="all",
-            epochs=2,
-            schedule="linear",
-            layer_decay=0.8,
-            weight_decay=0.01,
-            views=0,
-        ),
+        whole.model_copy(update={"lora_rank": rank, "weight_decay": 0.0 if rank else 0.01}),
     )
 
 
-def default_settings(modality: Modality) -> dict[str, Any]:
-    """What pictures and texts are trained with where nothing else is said, as plain values."""
+def default_settings(modality: Modality, backbone: str | None = None) -> dict[str, Any]:
+    """What pictures and texts are trained with where nothing else is said, as plain values.
+
+    Args:
+        modality: of the examples.
+        backbone: that was named, if one was.
+    """
     if modality == "image":
         return {"backbone": "efficientnet_lite0", "phases": _plain(default_phases())}
-    return {"backbone": "minilm-l6", "phases": _plain(default_text_phases())}
+    phases = default_text_phases(backbone or TEXT_ENCODER)
+    return {"backbone": TEXT_ENCODER, "phases": _plain(phases)}
 
 
 def _plain(phases: Iterable[Phase]) -> list[dict[str, Any]]:
@@ -396,6 +408,11 @@ class Config(Settings):
         True,
         description="Look for copies, leaks, likely wrong labels and other faults of the data "
         "before training; tl-app audit does so by itself.",
+    )
+    export: bool = Field(
+        True,
+        description="Write the SavedModel at the end of training; without it a run ends sooner, "
+        "and tl-app export RUN DEST writes it when it is wanted.",
     )
     cross_validation: Literal["auto"] | Annotated[int, Field(ge=0, le=50)] = Field(
         "auto",

@@ -44,14 +44,15 @@ def load_config(
         ConfigError: with every problem found, and a suggestion for each misspelt name.
     """
     problems: list[str] = []
-    defaults = default_settings(modality)
-    merged: dict[str, Any] = {}
-    if path is not None:
-        merged = read_settings(path)
+    merged = {} if path is None else read_settings(path)
+    pairs = [override.partition("=") for override in overrides]
+    named = [merged, values or {}, {key.strip(): parse_value(text) for key, _, text in pairs}]
+    backbones = [source["backbone"] for source in named if "backbone" in source]
+    defaults = default_settings(modality, str(backbones[-1]) if backbones else None)
     for key, value in (values or {}).items():
         _merge(merged, key.split("."), value, defaults)
-    for override in overrides:
-        key, equals, text = override.partition("=")
+    for key, equals, text in pairs:
+        override = key + equals + text
         if not equals or not key.strip():
             problems.append(f"--set {override}: expected KEY=VALUE, such as seed=1")
             continue

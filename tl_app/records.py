@@ -17,6 +17,9 @@ SIDES: tuple[Side, ...] = ("train", "validation", "test")
 
 Modality = Literal["image", "text"]
 
+HUB_PREFIX = "hub:"
+"""Begins the name of a backbone that is a SavedModel of TensorFlow Hub."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -235,6 +238,11 @@ class Split:
     def stopping(self) -> np.ndarray:
         """int64, positions of the validation examples that choose the weights, ascending."""
         return np.setdiff1d(self.indices("validation"), self.calibration)
+
+    @property
+    def evaluated_side(self) -> Side:
+        """The test side, or the validation side of a run without one."""
+        return "test" if "test" in self.sides else "validation"
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -68,6 +68,24 @@ def test_out_of_fold_where_the_solved_head_is_kept_and_never_on_the_test_side():
     assert found == Calibration(wanted, "out_of_fold", 50)
 
 
+def test_the_folds_are_solved_as_the_head_was():
+    head, tuned = default_phases()
+    head = head.model_copy(update={"l2": 30.0, "label_smoothing": 0.2})
+    rows = np.arange(50)
+    (held_out,) = cross_validate(
+        features()[rows],
+        DATASET.labels[rows],
+        rows,
+        n_classes=2,
+        n_folds=5,
+        l2=30.0,
+        label_smoothing=0.2,
+    )
+    wanted = fit_temperature(held_out.probabilities, DATASET.labels[rows])
+    found = fitted(config=Config(phases=(head, tuned)))
+    assert found.temperature == wanted != fitted().temperature
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -81,6 +81,7 @@ def test_every_way_is_a_configuration(way: str) -> None:
     assert way != BASELINE
 
 
-def test_the_whole_encoder_is_trained_as_by_default() -> None:
-    assert WAYS["whole"] == default_text_phases()
+def test_one_way_is_the_default() -> None:
+    assert WAYS["lora"] == default_text_phases()
+    assert WAYS["lora"][1].lora_rank
     assert [phase.base_weights for phase in WAYS["qlora4"]] == ["float32", "int4"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,14 @@ import pytest
 
 from tests.end_to_end.command_line import tl_app_json
 from tests.end_to_end.photos import TRAIN_FAST, make_photos
+from tests.end_to_end.small_backbone import register, unregister
+
+
+@pytest.fixture(scope="package", autouse=True)
+def small_backbone() -> Iterator[None]:
+    register()
+    yield
+    unregister()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 
 TRAIN_FAST = ("--image-size", "64", "--set", "phases.1.epochs=2")
+TRAIN_SMALL = ("--backbone", "small", "--set", "export=false", *TRAIN_FAST)
+"""For how a run goes; see `small_backbone`."""
 HOSTILE_CLASS = '<img src=x onerror="alert(1)">'
 HOSTILE_FILE = 'it\'s "quoted" & <b>.png'
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.command_line import in_own_mounts, tl_app
-from tests.end_to_end.photos import TRAIN_FAST, draw
+from tests.end_to_end.photos import TRAIN_SMALL, draw
 from tl_app.cli.main import main
 from tl_app.errors import WeightsError
 from tl_app.run import RUN_FORMAT
@@ -251,7 +251,7 @@ def test_a_thousand_classes_work(tmp_path):
     done = tl_app(
         "train",
         root,
-        *TRAIN_FAST,
+        *TRAIN_SMALL,
         "--image-size",
         "32",
         "--set",

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.command_line import in_own_mounts, start_forked, tl_app
-from tests.end_to_end.photos import TRAIN_FAST, draw
+from tests.end_to_end.photos import TRAIN_SMALL, draw
 from tl_app.cli.main import main
 from tl_app.features.table import INDEX
 from tl_app.run import RunFolder
@@ -43,7 +43,7 @@ def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(photos: Path, workplace: Path, name: str, **env: str) -> subprocess.CompletedProcess[str]:
     cache = {"TL_APP_CACHE": str(workplace / "cache"), **env}
-    return tl_app("train", photos, "--name", name, *TRAIN_FAST, cwd=workplace, env=cache)
+    return tl_app("train", photos, "--name", name, *TRAIN_SMALL, cwd=workplace, env=cache)
 
 
 def made(folder: Path) -> Path:
@@ -58,7 +58,9 @@ from tl_app.cli.main import main
 cache, photos, output = sys.argv[1:4]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", cache], check=True)
 os.environ["TL_APP_CACHE"] = cache
-run = ["--output", output, "--name", "full", "--image-size", "64", "--set", "phases.1.epochs=2"]
+from tests.end_to_end.photos import TRAIN_FAST
+# Features of a real backbone, large enough to be what fills the disk.
+run = ["--output", output, "--name", "full", *TRAIN_FAST, "--set", "export=false"]
 print("CODE", main(["train", photos, *run]), file=sys.stderr)
 left = [name for _, _, names in os.walk(cache) for name in names if name.startswith(".")]
 print("PARTIAL", left, file=sys.stderr)
@@ -84,7 +86,8 @@ from tl_app.cli.main import main
 cache, photos, output = sys.argv[1:4]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", cache], check=True)
 os.environ["TL_APP_CACHE"] = cache
-run = ["--output", output, "--name", "closed", "--image-size", "64", "--set", "phases.1.epochs=2"]
+from tests.end_to_end.photos import TRAIN_SMALL
+run = ["--output", output, "--name", "closed", *TRAIN_SMALL]
 sys.exit(main(["train", photos, *run]))
 """
 
@@ -111,8 +114,9 @@ def test_a_damaged_cache_is_mended_in_silence(photos, whole):
     assert "Computing features" in done.stderr
     np.testing.assert_array_equal(predictions("whole", whole), predictions("mended", whole))
     again = tl_app(
-        "audit", photos, *TRAIN_FAST[:2], cwd=whole, env={"TL_APP_CACHE": str(whole / "cache")}
-    )
+        "audit", photos, "--backbone", "small", "--image-size", "64",
+        cwd=whole, env={"TL_APP_CACHE": str(whole / "cache")},
+    )  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert "Computing features" not in again.stderr
 
@@ -123,7 +127,7 @@ def test_two_runs_at_once_share_the_cache(photos, whole):
     for name in ("left", "right"):
         streams = made(whole / f"{name}.log")
         runs[name] = start_forked(
-            "train", photos, *TRAIN_FAST, "--name", name,
+            "train", photos, *TRAIN_SMALL, "--name", name,
             cwd=whole, streams=streams, env={"TL_APP_CACHE": str(cache)},
         )  # fmt: skip
     for name, run in runs.items():
@@ -143,9 +147,10 @@ def test_two_runs_at_once_share_the_cache(photos, whole):
 SMALL_CHUNKS = """
 import sys
 from tl_app.features import table
-table.CHUNK_BYTES = 20_000
+table.CHUNK_BYTES = 2_000
+from tests.end_to_end.small_backbone import register
 from tl_app.cli.main import main
-from tl_app.features.table import INDEX
+register()
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -153,7 +158,7 @@ sys.exit(main(sys.argv[1:]))
 def test_kill_9_while_features_are_computed_loses_nothing(photos, whole):
     cache = whole / "killed-cache"
     environment = {**os.environ, "TL_APP_CACHE": str(cache)}
-    arguments = ["train", str(photos), "--name", "killed", *TRAIN_FAST]
+    arguments = ["train", str(photos), "--name", "killed", *TRAIN_SMALL]
     process = subprocess.Popen(
         [sys.executable, "-c", SMALL_CHUNKS, *arguments],
         cwd=whole,

@@ -17,7 +17,13 @@ from tl_app.run import RunFolder
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = ("data.validation_fraction=0.45", "engine=folded", "phases.1.epochs=1", "audit=false")
+SETTINGS = (
+    "backbone=small",
+    "data.validation_fraction=0.45",
+    "engine=folded",
+    "phases.1.epochs=1",
+    "audit=false",
+)
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ def second(
     shutil.copytree(photos, elsewhere)
     head = elsewhere.parent / "head.toml"
     head.write_text('[[phases]]\nname = "head"\nl2 = 1000.0\n')
-    more = ("--split-from", "first", "--name", "second", "--config", head, *TRAIN_FAST[:2])
-    return tl_app_json("train", elsewhere, *more, cwd=workplace)["run"]
+    more = ("--split-from", "first", "--name", "second", "--config", head, "--backbone", "small")
+    return tl_app_json("train", elsewhere, *more, *TRAIN_FAST[:2], cwd=workplace)["run"]
 
 
 def scene(kind: int, seed: int) -> Image.Image:

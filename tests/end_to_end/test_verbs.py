@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.command_line import tl_app, tl_app_json
-from tests.end_to_end.photos import HOSTILE_CLASS, HOSTILE_FILE, TRAIN_FAST, draw
+from tests.end_to_end.photos import HOSTILE_CLASS, HOSTILE_FILE, TRAIN_FAST, TRAIN_SMALL, draw
 from tl_app.run import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -216,8 +216,9 @@ def test_a_later_run_keeps_the_recorded_split(photos, run, workplace, tmp_path):
     original = next(p for p, s in side_of.items() if s == "test" and p.endswith(".png"))
     (grown / original).with_name("copy.png").write_bytes((grown / original).read_bytes())
     answer = tl_app_json(
-        "train", grown, "--split-from", "first", "--seed", "7", *TRAIN_FAST, cwd=workplace
+        "train", grown, "--split-from", "first", "--seed", "7", *TRAIN_SMALL, cwd=workplace
     )
+    assert answer["saved_model"] is None
     second = RunFolder.open(workplace / answer["run"], workplace)
     dataset, sides = second.read_dataset(), second.read_split().sides
     now = {e.path: s for e, s in zip(dataset.examples, sides, strict=True)}

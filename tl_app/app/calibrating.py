@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tl_app.config import Config
+from tl_app.config import Config, Phase
 from tl_app.data.calibration_part import LEAST_VALIDATION
 from tl_app.data.wording import WORDINGS
 from tl_app.evaluation.calibration import Calibration, fit_temperature
@@ -48,7 +48,8 @@ def fit_calibration(
         f"fewer than {LEAST_VALIDATION} validation {noun}s: none could be held apart from the "
         "choice of weights"
     )
-    if not _is_solved_head(config, history):
+    head = _solved_head(config, history)
+    if head is None:
         return Calibration(1.0, "none", 0, few)
     features = kept_features()
     rows = np.concatenate([split.indices("train"), split.indices("validation")])
@@ -64,14 +65,17 @@ def fit_calibration(
         n_classes=n_classes,
         n_folds=N_FOLDS,
         weights=class_weights[dataset.labels[rows]],
+        l2=None if head.l2 == "auto" else head.l2,
+        label_smoothing=head.label_smoothing,
         seed=config.seed,
     )
     temperature = fit_temperature(held_out.probabilities, dataset.labels[rows])
     return Calibration(temperature, "out_of_fold", len(rows))
 
 
-def _is_solved_head(config: Config, history: Sequence[EpochRecord]) -> bool:
-    """Whether what was kept is a linear head, solved on the frozen backbone."""
+def _solved_head(config: Config, history: Sequence[EpochRecord]) -> Phase | None:
+    """The phase whose weights were kept, if it solved a linear head on the frozen backbone."""
     kept = best_record(history)
     phase = next((p for p in config.phases if kept is not None and p.name == kept.phase), None)
-    return phase is not None and phase.unfreeze == 0 and config.solver(phase) == "lbfgs"
+    is_solved = phase is not None and phase.unfreeze == 0 and config.solver(phase) == "lbfgs"
+    return phase if is_solved else None

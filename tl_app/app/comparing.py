@@ -232,7 +232,7 @@ def _told(a: Contender, b: Contender, source: Source, reporter: Reporter) -> Pai
     told: list[tuple[np.ndarray, np.ndarray]] = []
     for contender in (a, b):
         reporter.message(f"Asking {contender.letter}")
-        classifier = SavedModelClassifier(contender.run.saved_model)
+        classifier = SavedModelClassifier(contender.run.exported())
         told.append(tell_labelled(classifier, unseen, reporter))
     (rows_a, said_a), (rows_b, said_b) = told
     rows, in_a, in_b = np.intersect1d(rows_a, rows_b, return_indices=True)

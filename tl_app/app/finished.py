@@ -18,7 +18,7 @@ from tl_app.data.walk import Found, walk
 from tl_app.data.wording import PICTURES
 from tl_app.errors import ConfigError, DataError, RunError, UnusableText
 from tl_app.evaluation.probes import CrossValidation, Probes
-from tl_app.export.versions import find_version
+from tl_app.export.versions import newest_version
 from tl_app.progress import Reporter, SilentReporter
 from tl_app.records import Evaluation, Modality, Predictions, SetAside
 from tl_app.run import RunFolder, read_record
@@ -35,7 +35,7 @@ class TrainedRun:
         folder: where everything of it lies.
         evaluation: of the test side, or None without one.
         report: the HTML file.
-        saved_model: the newest version folder.
+        saved_model: the newest version folder; None of a run without an export.
         seconds: wall clock by stage.
         set_aside: files or texts that were not used.
         modality: of what it classifies.
@@ -45,11 +45,25 @@ class TrainedRun:
     folder: RunFolder
     evaluation: Evaluation | None
     report: Path
-    saved_model: Path
+    saved_model: Path | None
     seconds: dict[str, float]
     set_aside: tuple[SetAside, ...] = ()
     modality: Modality = "image"
     cross_validation: CrossValidation | None = None
+
+    def exported(self) -> Path:
+        """The SavedModel, where one is needed.
+
+        Raises:
+            RunError: the run was trained without.
+        """
+        if self.saved_model is None:
+            raise RunError(
+                "This run has no SavedModel: it was trained with export=false.",
+                received=str(self.folder.path),
+                next_step=f"tl-app export {self.folder.path} DEST, and name DEST in its place",
+            )
+        return self.saved_model
 
     def predict(
         self,
@@ -66,7 +80,7 @@ class TrainedRun:
         files = [Path(path) for path in as_list("paths", paths, (str, os.PathLike))]
         texts = as_list("texts", texts, str)
         return tell(
-            SavedModelClassifier(self.saved_model),
+            SavedModelClassifier(self.exported()),
             files,
             texts=texts,
             text_column=text_column,
@@ -94,7 +108,7 @@ def finished_run(folder: RunFolder) -> TrainedRun:
         folder=folder,
         evaluation=evaluation if evaluation.side == "test" else None,
         report=folder.report,
-        saved_model=find_version(folder.saved_model),
+        saved_model=newest_version(folder.saved_model),
         seconds=info["seconds"],
         set_aside=dataset.set_aside,
         modality=dataset.modality,

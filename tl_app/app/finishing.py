@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,6 +19,7 @@ import tensorflow as tf
 
 from tl_app.app.auditing import audit_run
 from tl_app.app.calibrating import fit_calibration
+from tl_app.app.exporting import export_trained
 from tl_app.app.materials import Material
 from tl_app.app.probing import probe_features
 from tl_app.app.reporting import read_slices, read_trust, write_report
@@ -34,8 +36,7 @@ from tl_app.evaluation.scoring import evaluate
 from tl_app.evaluation.worst import worst_rows
 from tl_app.export.latency import measure_latency
 from tl_app.export.parity import exact_float32
-from tl_app.export.publish import export_model
-from tl_app.export.versions import find_version
+from tl_app.export.versions import newest_version
 from tl_app.features.extract import FrozenPart
 from tl_app.features.items import Items
 from tl_app.features.store import FeatureStore
@@ -99,7 +100,7 @@ def train_phases(
                     trainer.kept_features(),
                     config,
                     class_weights=trainer.class_weights,
-                    side=evaluated_side(split),
+                    side=split.evaluated_side,
                     reporter=reporter,
                 )
                 write_json(folder.probes_file, probes.to_dict())
@@ -108,7 +109,7 @@ def train_phases(
                 traits = find_traits(
                     material,
                     dataset,
-                    split.indices(evaluated_side(split)),
+                    split.indices(split.evaluated_side),
                     trainer.kept_features(),
                     store=store,
                     reporter=reporter,
@@ -213,7 +214,7 @@ def evaluate_and_export(
                 folder.write_predictions(
                     side, predict_side(forward, material, dataset, split, side, reporter)
                 )
-    side = evaluated_side(split)
+    side = split.evaluated_side
     with clock.stage("explain"):
         predictions = folder.read_predictions(side)
         why = material.explain(dataset, predictions, worst_rows(predictions), forward, reporter)
@@ -248,28 +249,20 @@ def evaluate_and_export(
         )
     # The same function in fewer operations, a third faster; the export's check will tell.
     served = fold_batch_normalization(model)
-    with clock.stage("export"):
-        indices = split.indices(side)
-        shutil.rmtree(folder.saved_model, ignore_errors=True)  # half of an earlier try
-        result = export_model(
-            served,
-            material.served(),
-            dataset.class_names,
-            folder.saved_model,
-            evidence=material.evidence(dataset, indices),
-            recorded=folder.read_predictions(side),
-            reporter=reporter,
-        )
-        reporter.message(
-            "Exported; read back, it gives the same probabilities for "
-            f"{counted(result.n_examples, wording.noun)} "
-            f"(largest difference {result.largest_difference:.1g})"
-        )
-        if material.served().needs:
+    if folder.read_config().export:
+        with clock.stage("export"):
+            shutil.rmtree(folder.saved_model, ignore_errors=True)  # half of an earlier try
+            result = export_trained(folder, served, material, folder.saved_model, reporter)
             reporter.message(
-                "The SavedModel uses operations of TensorFlow Text; NEEDS.txt beside it says how "
-                "to load it elsewhere (tl-app does so by itself)"
+                "Exported; read back, it gives the same probabilities for "
+                f"{counted(result.n_examples, wording.noun)} "
+                f"(largest difference {result.largest_difference:.1g})"
             )
+            if material.served().needs:
+                reporter.message(
+                    "The SavedModel uses operations of TensorFlow Text; NEEDS.txt beside it says "
+                    "how to load it elsewhere (tl-app does so by itself)"
+                )
     with clock.stage("measure"):
         write_json(folder.cost_file, _measure_cost(folder, model, served, material, reporter))
     with clock.stage("report"):
@@ -287,11 +280,6 @@ def _group_notes(split: Split, side: Side, wording: Wording) -> list[str]:
         f"({wording.grouped}). The intervals take every {wording.noun} for itself, so the true "
         "doubt is larger."
     ]
-
-
-def evaluated_side(split: Split) -> Side:
-    """The test side, or the validation side of a run without one."""
-    return "test" if len(split.indices("test")) else "validation"
 
 
 def predict_side(
@@ -344,7 +332,7 @@ def _measure_cost(
 ) -> dict[str, Any]:
     """Latency, sizes and memory, as the report shows them."""
     decisions = Decisions(folder).read()
-    exported = find_version(folder.saved_model)
+    exported = newest_version(folder.saved_model)
     forward = FrozenPart(served)
     sample = partial(material.sample, folder.read_dataset())
     return {
@@ -353,7 +341,11 @@ def _measure_cost(
         "n_parameters": int(model.count_params()),
         "n_trainable_parameters": decisions.get("trainable", {}).get("n_parameters"),
         "model_bytes": folder.keras_model.stat().st_size,
-        "saved_model_bytes": sum(p.stat().st_size for p in exported.rglob("*") if p.is_file()),
+        **({} if exported is None else {"saved_model_bytes": _n_bytes(exported)}),
         # ru_maxrss is in KiB on Linux.
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
+
+
+def _n_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -18,12 +18,13 @@ from tl_app.app.finishing import evaluate_and_export, train_phases
 from tl_app.app.materials import Material, load_material, require_modality
 from tl_app.app.sides import split_examples
 from tl_app.app.stages import StageClock
-from tl_app.backbones.registry import HUB_PREFIX, PRESET_PREFIX, find_spec
+from tl_app.backbones.registry import PRESET_PREFIX, find_spec
 from tl_app.config import Config, require_fitting
 from tl_app.data.source import Source
 from tl_app.errors import Interrupted, RunError, StorageError, TlAppError
 from tl_app.features.store import GB, FeatureStore
 from tl_app.progress import Reporter
+from tl_app.records import HUB_PREFIX
 from tl_app.run import RunFolder, default_run_name
 from tl_app.training.decisions import Decisions
 from tl_app.training.fitting import require_trainable
@@ -206,6 +207,7 @@ def _finish(
 
 def _next_with_space(error: StorageError, folder: RunFolder, how: str) -> str:
     """A run cannot move to another place any more; the cache can."""
-    if error.next_step is None or str(folder.path) in str(error.received):
+    fixed = (str(folder.path), str(folder.report.parent))
+    if error.next_step is None or any(place in str(error.received) for place in fixed):
         return f"free some space, then {how}"
     return error.next_step.replace("run again", how)

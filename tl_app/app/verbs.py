@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tl_app.app.adapters import export_adapter, is_adapter_file
+from tl_app.app.exporting import export_finished
 from tl_app.app.finished import finished_run, tell
-from tl_app.app.finishing import evaluated_side
 from tl_app.app.labelled import read_labelled, tell_labelled
-from tl_app.app.picture_material import picture_evidence
 from tl_app.app.reporting import write_report
-from tl_app.app.text_material import text_evidence
 from tl_app.data.listing import counted
 from tl_app.data.source import Source
 from tl_app.data.wording import WORDINGS
 from tl_app.errors import ConfigError
 from tl_app.evaluation.scoring import evaluate as score
 from tl_app.export.classifier import SavedModelClassifier
-from tl_app.export.parity import Evidence
-from tl_app.export.publish import ExportResult, publish_copy
+from tl_app.export.publish import ExportResult
 from tl_app.progress import Reporter
 from tl_app.records import (
-    Dataset,
     Evaluation,
     Predictions,
-    Preprocessing,
     SetAside,
     Side,
 )
@@ -79,7 +73,7 @@ def load_classifier(model: str, output: Path) -> SavedModelClassifier:
         (path / "saved_model.pb").exists() or any(path.glob("[0-9]*/saved_model.pb"))
     ):
         return SavedModelClassifier(path)
-    return SavedModelClassifier(finished_run(RunFolder.open(model, output)).saved_model)
+    return SavedModelClassifier(finished_run(RunFolder.open(model, output)).exported())
 
 
 def evaluate(run: str, source: Source | None, *, output: Path, reporter: Reporter) -> Evaluation:
@@ -111,7 +105,7 @@ def evaluate(run: str, source: Source | None, *, output: Path, reporter: Reporte
                 f"{n_seen:,} of {counted(len(dataset.examples), wording.noun)} "
                 f"{'was' if n_seen == 1 else 'were'} {what}; the figures flatter the model"
             )
-    classifier = SavedModelClassifier(trained.saved_model)
+    classifier = SavedModelClassifier(trained.exported())
     told, probabilities = tell_labelled(classifier, dataset, reporter)
     kept = [dataset.examples[position] for position in told.tolist()]
     labelled = Predictions(
@@ -150,7 +144,8 @@ def export(
     """Publish a SavedModel as the next version below `destination`.
 
     Args:
-        run: whose SavedModel is copied; or the file of an adapter, which is put on its base.
+        run: whose SavedModel is copied, or written where it has none; or the file of an adapter,
+            which is put on its base.
         destination: holds the versions; made if it is not there.
         backbone: of an adapter, where its base is.
         output: where runs are looked for by name.
@@ -170,21 +165,4 @@ def export(
             allowed="--backbone with a file of RUN/adapters/",
             next_step="leave it out",
         )
-    folder = RunFolder.open(run, output)
-    trained = finished_run(folder)
-    dataset, split = folder.read_dataset(), folder.read_split()
-    side = evaluated_side(split)
-    return publish_copy(
-        trained.saved_model,
-        destination,
-        evidence=_evidence(folder, dataset, split.indices(side)),
-        recorded=folder.read_predictions(side),
-        reporter=reporter,
-    )
-
-
-def _evidence(folder: RunFolder, dataset: Dataset[Any], rows: np.ndarray) -> Evidence:
-    processing = folder.read_processing()
-    if isinstance(processing, Preprocessing):
-        return picture_evidence(dataset, rows, processing)
-    return text_evidence(dataset, rows)
+    return export_finished(RunFolder.open(run, output), destination, reporter)

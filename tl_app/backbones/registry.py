@@ -11,9 +11,8 @@ from functools import cache
 from typing import Literal
 
 from tl_app.errors import ConfigError, did_you_mean
-from tl_app.records import Modality
+from tl_app.records import HUB_PREFIX, Modality
 
-HUB_PREFIX = "hub:"
 PRESET_PREFIX = "kerashub:"
 BERT_BLOCKS = r"(embedding|layer_\d+)"
 """Layers that end a block of `bert.build_bert`."""

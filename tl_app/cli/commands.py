@@ -99,7 +99,7 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
     document = {
         "run": str(run.folder.path),
         "report": str(run.report),
-        "saved_model": str(run.saved_model),
+        "saved_model": None if run.saved_model is None else str(run.saved_model),
         "seconds": {stage: float(seconds) for stage, seconds in run.seconds.items()},
         "test": None if run.evaluation is None else _headline(run.evaluation),
         "baseline": None if run.evaluation is None else dict(run.evaluation.baseline),

@@ -136,12 +136,18 @@ def train_summary(run: TrainedRun, seconds: float) -> str:
         parts.append(f"{n_files} set aside ({kinds}); the report lists {them}.")
     model = shlex.quote(str(run.folder.path))
     example = '--text "..."' if run.modality == "text" else "PICTURE..."
+    if run.saved_model is None:
+        saved_model = "none, as export=false says"
+        following = f"tl-app export {printable(model)} DEST"
+    else:
+        saved_model = printable(run.saved_model)
+        following = f"tl-app predict {printable(model)} {example}"
     parts.append(
         f"Run         {printable(run.folder.path)}\n"
         f"Report      {printable(run.report)}\n"
-        f"SavedModel  {printable(run.saved_model)}\n"
+        f"SavedModel  {saved_model}\n"
         f"Took        {duration_text(seconds)}\n"
-        f"Next        tl-app predict {printable(model)} {example}"
+        f"Next        {following}"
     )
     return "\n\n".join(parts)
 

@@ -37,6 +37,23 @@ def find_version(folder: Path) -> Path:
     Raises:
         RunError: there is no SavedModel, or this user may not read it.
     """
+    found = newest_version(folder)
+    if found is None:
+        raise RunError(
+            "There is no SavedModel here.",
+            received=str(folder),
+            allowed=f"a folder with {MODEL_FILE}, or one with versions such as 1/{MODEL_FILE}",
+            next_step="tl-app export RUN DEST",
+        )
+    return found
+
+
+def newest_version(folder: Path) -> Path | None:
+    """As `find_version`; None where there is no SavedModel.
+
+    Raises:
+        RunError: this user may not read it.
+    """
     try:
         if (folder / MODEL_FILE).is_file():
             return folder
@@ -50,12 +67,7 @@ def find_version(folder: Path) -> Path:
             allowed="a SavedModel that this user may read",
             next_step="chmod -R a+rX FOLDER, as its owner",
         ) from error
-    raise RunError(
-        "There is no SavedModel here.",
-        received=str(folder),
-        allowed=f"a folder with {MODEL_FILE}, or one with versions such as 1/{MODEL_FILE}",
-        next_step="tl-app export RUN DEST",
-    )
+    return None
 
 
 def require_free(destination: Path, version: int | None) -> None:

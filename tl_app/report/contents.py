@@ -32,8 +32,9 @@ class ReportContents:
         history: all phases, in order.
         verdict: of the learning curves.
         cost: measured figures: "latency_ms" (batch size as text -> "p50" and "p95", milliseconds a
-            batch), "n_parameters", "n_trainable_parameters", "model_bytes", "saved_model_bytes",
-            "peak_memory_bytes"; what is missing shows as not measured.
+            batch), "n_parameters", "n_trainable_parameters", "model_bytes", "peak_memory_bytes",
+            and of a run with an export "saved_model_bytes"; what else is missing shows as not
+            measured.
         environment: versions and machine, as `tl_app.environment.describe` gives them.
         decisions: what the run chose by looking at the machine.
         command: how to do it again.

@@ -108,7 +108,11 @@ def cost(contents: ReportContents) -> Fragment:
         ("Parameters", text.integer(parameters), share),
         *_trained_rows(contents.decisions),
         ("Keras model on disk", text.byte_size(measured.get("model_bytes")), ""),
-        ("SavedModel on disk", text.byte_size(measured.get("saved_model_bytes")), ""),
+        *(
+            [("SavedModel on disk", text.byte_size(measured["saved_model_bytes"]), "")]
+            if "saved_model_bytes" in measured
+            else []
+        ),
         (
             "Peak memory of the run",
             text.byte_size(measured.get("peak_memory_bytes")),
