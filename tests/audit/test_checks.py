@@ -198,6 +198,21 @@ def test_a_copy_of_a_copy_is_only_to_be_looked_at(tmp_path: Path) -> None:
     assert problems["train/1.jpg"] == "a copy of a copy of test/0.jpg (test)"
 
 
+def test_a_copy_is_told_of_what_it_is_a_copy_of(tmp_path: Path) -> None:
+    examples = sided(tmp_path)
+    inputs = inputs_of(dataset_of(tmp_path, examples), tmp_path)
+    # Two tested pictures are alike; the one in training is like the second of them alone.
+    place = {example.path: i for i, example in enumerate(examples)}
+    chain = [place[name] for name in ("test/0.jpg", "test/1.jpg", "train/0.jpg")]
+    groups = np.arange(len(examples))
+    groups[chain] = chain[0]
+    ties = Ties(np.array([chain[:2], chain[1:]]), np.array([0.99, 0.95], np.float32))
+    [finding] = leakage(replace(inputs, duplicates=NearDuplicates(ties, groups)))
+    assert {fix.path: fix.problem for fix in finding.fixes} == {
+        "train/0.jpg": "a copy of test/1.jpg (test)"
+    }
+
+
 def test_folds_keep_the_users_groups_together(tmp_path: Path, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(

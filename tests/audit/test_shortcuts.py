@@ -14,7 +14,7 @@ from tests.audit.makers import dataset_of, example_of, inputs_of, photo, write_p
 from tl_app.audit.inputs import CheckNotRun
 from tl_app.audit.one_fact import into_bins, tell_by_bins
 from tl_app.audit.patches import evenly_drawn, patches, place_name
-from tl_app.audit.shortcuts import shortcuts, source_folders
+from tl_app.audit.shortcuts import NO_FOLDER, shortcuts, source_folders
 from tl_app.records import Example
 
 N = 40
@@ -187,13 +187,13 @@ def test_unknown_figures_are_a_bin_of_their_own() -> None:
 
 def test_folders_that_name_class_or_side_are_no_sources() -> None:
     paths = ["train/site a/Cat/x.jpg", "cat/x.jpg", "site a/x.jpg", "x.jpg", "val/b/cat/x.jpg"]
-    assert source_folders(paths, ["cat"] * 5) == ["site a", "", "site a", "", "b"]
+    assert source_folders(paths, ["cat"] * 5) == ["site a", NO_FOLDER, "site a", NO_FOLDER, "b"]
 
 
 def test_a_folder_below_a_class_is_a_source_only_if_another_class_has_it_too() -> None:
     paths = ["cat/siamese/1.jpg", "cat/site a/2.jpg", "dog/poodle/3.jpg", "dog/site a/4.jpg"]
     class_of = ["cat", "cat", "dog", "dog"]
-    assert source_folders(paths, class_of) == ["", "site a", "", "site a"]
+    assert source_folders(paths, class_of) == [NO_FOLDER, "site a", NO_FOLDER, "site a"]
     nested = ["cat/lab/siamese/1.jpg", "dog/lab/poodle/3.jpg"]
     assert source_folders(nested, ["cat", "dog"]) == ["lab", "lab"]
 

@@ -11,7 +11,7 @@ from tests.end_to_end.photos import TRAIN_FAST, make_photos
 from tests.end_to_end.small_backbone import register, unregister
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def small_backbone() -> Iterator[None]:
     register()
     yield

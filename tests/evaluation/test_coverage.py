@@ -6,6 +6,8 @@ from a known population, whose true value is known. Run with `-s` to see the tab
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -113,21 +115,28 @@ def test_log_loss_interval_covers(spread, n_examples, confidence):
     assert 0.92 <= np.mean(held) <= 0.99
 
 
-@pytest.mark.parametrize(("n_examples", "error"), [(400, 0.1), (1000, 0.05), (2000, 0.3)])
+@pytest.mark.parametrize(
+    ("n_examples", "error"),
+    [(30, 0.1), (60, 0.02), (140, 0.02), (200, 0.5), (400, 0.1), (1000, 0.01), (2000, 0.3)],
+)
 def test_the_smallest_difference_is_shown_four_times_out_of_five(n_examples, error):
     """By McNemar's exact test, of models whose mistakes are independent."""
-    difference = intervals.smallest_difference(round(n_examples * (1 - error)), n_examples)
+    n_right = round(n_examples * (1 - error))
+    difference = intervals.smallest_difference(n_right, n_examples)
+    error = (n_examples - n_right + 1) / (n_examples + 2)
     rng = np.random.default_rng(0)
     n_shown, n_rounds = 0, 1000
+    p_value = cache(lambda k, n: stats.binomtest(k, n).pvalue)
     for _ in range(n_rounds):
-        a = rng.random(n_examples) < error - difference / 2
-        b = rng.random(n_examples) < error + difference / 2
+        a = rng.random(n_examples) < error
+        b = rng.random(n_examples) < error + difference
         only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
         if only_a + only_b:
-            n_shown += stats.binomtest(only_a, only_a + only_b).pvalue < 0.05
-    assert 0.7 < n_shown / n_rounds < 0.9
+            n_shown += p_value(only_a, only_a + only_b) < 0.05
+    assert n_shown / n_rounds == pytest.approx(0.8, abs=0.05)
 
 
 def test_a_handful_of_examples_shows_nothing():
-    assert intervals.smallest_difference(3, 4) > 0.9
+    assert intervals.smallest_difference(3, 4) == 1.0
+    assert intervals.smallest_difference(0, 100) == 1.0
     assert intervals.smallest_difference(990, 1000) < intervals.smallest_difference(99, 100)

@@ -12,6 +12,7 @@ from tl_app.evaluation.slices import (
     LEAST_EXAMPLES,
     MOST_NAMES,
     MOST_SLICES,
+    NO_PART,
     Figure,
     Naming,
     Traits,
@@ -86,7 +87,8 @@ def test_the_more_parts_are_looked_at_the_more_a_difference_must_say():
     sizes = np.repeat([10.0, 100.0], 100)
     is_right = np.ones(200, dtype=bool)
     is_right[:6] = False  # p = 0.029
-    assert sliced(sizes, is_right)[0].verdict == "like the rest"  # two slices: held against 0.025
+    assert sliced(sizes, is_right)[0].verdict == "worse"  # one question: held against 0.05
+    assert sliced(sizes, is_right, n_traits=2)[0].verdict == "like the rest"  # against 0.025
     is_right[:8] = False  # p = 0.007
     assert sliced(sizes, is_right)[0].verdict == "worse"
     assert sliced(sizes, is_right, n_traits=20)[0].verdict == "like the rest"
@@ -133,7 +135,7 @@ def test_parts_are_found_whatever_the_order_of_the_examples():
 def test_one_name_alone_is_no_parting():
     paths = tuple(map(str, range(64)))
     traits = Traits(paths, (), (Naming("folder", ("",) * 64),))
-    assert find_slices(traits, paths, np.ones(64, dtype=bool)) == []
+    assert [trait.slices for trait in find_slices(traits, paths, np.ones(64, dtype=bool))] == [()]
 
 
 def test_traits_are_read_back_as_they_were_written():
@@ -145,3 +147,60 @@ def test_traits_are_read_back_as_they_were_written():
     again = Traits.from_dict(traits.to_dict())
     assert again.to_dict() == traits.to_dict()
     assert np.isnan(again.figures[0].values[1])
+
+
+def test_groups_that_are_right_or_wrong_together_are_no_finding():
+    """Ten pictures of a patient, who lies in one part whole: chance is no finding."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 10)
+    paths = tuple(map(str, range(400)))
+    n_told, n_told_each_for_itself = 0, 0
+    for _ in range(200):
+        figure = Figure("size", "", np.repeat(rng.permutation(40), 10).astype(np.float64))
+        is_right = np.repeat(rng.random(40) < 0.8, 10)
+        traits = Traits(paths, (figure,))
+        told, told_each_for_itself = (
+            any(part.verdict != "like the rest" for part in found[0].slices)
+            for found in (
+                find_slices(traits, paths, is_right, groups),
+                find_slices(traits, paths, is_right),
+            )
+        )
+        n_told += told
+        n_told_each_for_itself += told_each_for_itself
+    assert n_told / 200 < 0.07
+    assert n_told_each_for_itself / 200 > 0.5
+
+
+def test_groups_hide_no_part_that_is_worse():
+    groups = np.repeat(np.arange(100), 4)
+    side = np.arange(400) % 2
+    is_right = (side == 0) | (np.arange(400) % 3 > 0)
+    traits = Traits(tuple(map(str, range(400))), (), (Naming("side", tuple(map(str, side))),))
+    found = find_slices(traits, traits.paths, is_right, groups)
+    assert [part.verdict for part in found[0].slices] == ["better", "worse"]
+
+
+def test_two_parts_that_are_each_other_s_rest_are_one_question():
+    """p = 0.04 of one question is a finding; asked twice it would be none."""
+    names = ("a",) * 60 + ("b",) * 60
+    is_right = np.array([True] * 57 + [False] * 3 + [True] * 49 + [False] * 11)
+    paths = tuple(map(str, range(120)))
+    [found] = find_slices(Traits(paths, (), (Naming("side", names),)), paths, is_right)
+    assert 0.025 < found.slices[0].p_value < 0.05
+    assert [part.verdict for part in found.slices] == ["better", "worse"]
+
+
+def test_what_belongs_to_no_part_is_in_none_and_one_part_is_none():
+    paths = tuple(map(str, range(60)))
+    names = ("a",) * 20 + ("b",) * 20 + (NO_PART,) * 20
+    traits = Traits(paths, (), (Naming("kind", names), Naming("folder", ("x",) * 60)))
+    found = {trait.title: trait.slices for trait in find_slices(traits, paths, np.arange(60) > 9)}
+    assert [part.name for part in found["kind"]] == ["a", "b"]
+    assert found["folder"] == ()
+
+
+def test_bounds_that_differ_by_less_than_is_written_are_one():
+    values = np.concatenate([1 + np.arange(20) * 1e-15, np.full(20, 2.0)])
+    names = [part.name for part in slices_of_figure(values, np.ones(40, dtype=bool), "")]
+    assert "1 to 1" not in names

@@ -105,10 +105,15 @@ def read_slices(folder: RunFolder, evaluated: Predictions) -> list[SlicedTrait]:
     if not folder.traits_file.exists():
         return []
     known = evaluated.y_true >= 0
+    paths = [evaluated.paths[row] for row in np.flatnonzero(known).tolist()]
+    examples, split = folder.read_dataset().examples, folder.read_split()
+    group_of = {example.path: group for example, group in zip(examples, split.groups, strict=True)}
+    groups = np.array([group_of[path] for path in paths], dtype=np.int64)
     return find_slices(
         read_record(folder.traits_file, Traits.from_dict),
-        [evaluated.paths[row] for row in np.flatnonzero(known).tolist()],
+        paths,
         (evaluated.y_true == evaluated.y_pred)[known],
+        groups if len(np.unique(groups)) < len(groups) else None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tl_app.app.materials import Material
-from tl_app.evaluation.slices import LEAST_EXAMPLES, Naming, Traits
+from tl_app.evaluation.slices import LEAST_EXAMPLES, NO_PART, Naming, Traits
 from tl_app.features.store import FeatureStore
 from tl_app.progress import Reporter
 from tl_app.records import Dataset
@@ -84,7 +84,7 @@ def clusters(features: np.ndarray, paths: tuple[str, ...]) -> Naming | None:
     for number, cluster in enumerate(np.argsort(-sizes, kind="stable").tolist(), start=1):
         mine = np.flatnonzero(nearest == cluster)
         if len(mine) < LEAST_EXAMPLES:
-            names[mine] = "too few alike"
+            names[mine] = NO_PART
             continue
         name = f"alike {number}"
         names[mine] = name

@@ -115,7 +115,7 @@ def gather(
         why["probabilities"] = why.get("features", "there are no features")
     else:
         try:
-            probabilities = _held_out(dataset, features, _kept_together(dataset, duplicates))
+            probabilities = _held_out(dataset, features, kept_together(dataset, duplicates))
         except CheckNotRun as reason:
             why["probabilities"] = str(reason)
     given = tuple(example.given_side for example in examples)
@@ -131,7 +131,7 @@ def gather(
     )
 
 
-def _kept_together(dataset: Dataset[Any], duplicates: NearDuplicates) -> np.ndarray:
+def kept_together(dataset: Dataset[Any], duplicates: NearDuplicates) -> np.ndarray:
     """int64, shape (n_examples,): copies share a number, and so do the user's own groups."""
     first_of: dict[str, int] = {}
     given = [

@@ -94,17 +94,18 @@ def _fixes(inputs: AuditInputs, groups: list[list[int]]) -> tuple[Fix, ...]:
         first, *others = inputs.kept_first(members)
         kept_side = inputs.sides[first]
         kept = [i for i in members if inputs.sides[i] == kept_side]
-        kept_contents = {examples[i].content for i in kept}
+        kept_of = {examples[i].content: i for i in reversed(kept)}
         for i in others:
             if i in kept or not inputs.may_go(i, kept):
                 continue
             content = examples[i].content
-            is_copy = content in kept_contents or not kept_contents.isdisjoint(near[content])
+            like = sorted(kept_of[one] for one in {content, *near[content]} if one in kept_of)
+            is_copy = bool(like)
             fixes.append(
                 Fix(
                     inputs.path(i),
-                    f"{'a copy' if is_copy else 'a copy of a copy'} of {inputs.path(first)} "
-                    f"({kept_side})",
+                    f"{'a copy' if is_copy else 'a copy of a copy'} of "
+                    f"{inputs.path(like[0] if is_copy else first)} ({kept_side})",
                     "quarantine" if is_copy and not inputs.is_own_split else "review",
                 )
             )

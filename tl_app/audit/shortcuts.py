@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tl_app.audit.inputs import AuditInputs, CheckNotRun
+from tl_app.audit.inputs import AuditInputs, CheckNotRun, kept_together
 from tl_app.audit.one_fact import Telling, into_bins, tell_by_bins
 from tl_app.audit.quality import picture_figures
 from tl_app.data.class_names import fold
@@ -29,6 +29,7 @@ MOST_EXAMPLES = 20_000
 """Of a larger set, as many drawn at random say as much."""
 
 N_FOLDS = 5
+NO_FOLDER = "no folder of its own"
 MOST_CLASSES = 5
 """That a finding names."""
 
@@ -73,7 +74,8 @@ def shortcuts(inputs: AuditInputs) -> list[Finding]:
 
 
 def drawn_folds(inputs: AuditInputs, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """int64, positions of at most so many examples, and the fold of each; copies stay together.
+    """int64, positions of at most so many examples, and the fold of each; copies stay together,
+    and so do the user's own groups.
 
     Raises:
         CheckNotRun: there are too few.
@@ -84,9 +86,9 @@ def drawn_folds(inputs: AuditInputs, most: int) -> tuple[np.ndarray, np.ndarray]
     rows = np.arange(n)
     if n > most:
         rows = np.sort(np.random.default_rng(0).choice(n, most, replace=False))
-    groups = inputs.duplicates.groups[rows]
+    groups = kept_together(inputs.dataset, inputs.duplicates)[rows]
     if len(np.unique(groups)) < N_FOLDS:
-        raise CheckNotRun("the pictures are copies of each other")
+        raise CheckNotRun("the pictures are copies of each other, or of few groups")
     return rows, group_folds(inputs.dataset.labels[rows], groups, N_FOLDS, 0)
 
 
@@ -144,7 +146,7 @@ def source_folders(paths: Sequence[str], class_of: Sequence[str]) -> list[str]:
 
     They name neither a side nor the class. A folder below that of a class, such as one of a breed
     or a patient, can hold nothing else, which is no shortcut; one counts where folders of its name
-    lie below two classes.
+    lie below two classes. Where none does, it is `NO_FOLDER`.
     """
     placed = [
         _around_class(path, class_name) for path, class_name in zip(paths, class_of, strict=True)
@@ -155,6 +157,7 @@ def source_folders(paths: Sequence[str], class_of: Sequence[str]) -> list[str]:
             classes_over[folder].add(class_name)
     return [
         "/".join([*above, *(folder for folder in below if len(classes_over[folder]) > 1)])
+        or NO_FOLDER
         for above, below in placed
     ]
 

@@ -15,33 +15,50 @@ from tl_app.evaluation.metrics import class_counts, f1_scores, macro_f1_score, s
 from tl_app.records import Interval
 
 LEVEL = 0.95
+POWER = 0.8
+"""Of `smallest_difference`."""
+
 Z = float(stats.norm.ppf((1 + LEVEL) / 2))
 
 
 def smallest_difference(n_right: int, n: int) -> float:
-    """Difference of accuracy from which two models as good as this one are told apart.
+    """How much less accurate a second model must be for both to be told apart.
 
-    With 80 % power at 5 %, two-sided, by McNemar's test on the same examples, as if their mistakes
-    were independent; models that make the same mistakes are told apart sooner.
+    In four of five tries at 5 %, two-sided, by McNemar's exact test on the same examples, as if
+    their mistakes were independent; models that make the same mistakes are told apart sooner.
 
     Args:
-        n_right, n: right answers, and examples, at least one.
+        n_right, n: right answers of this model, and examples, at least one.
 
     Returns:
-        A share; 1 where no difference is large enough.
-
-    Source: Connor, 1987, "Sample size for testing differences in proportions for the
-    paired-sample design".
+        A share; 1 where no second model is bad enough.
     """
     error = (n - n_right + 1) / (n + 2)  # of a perfect score it is small, and not nothing
-    power = float(stats.norm.ppf(0.8))
-    difference = 0.0
-    # The difference stands on both sides of its equation: a few rounds settle it.
-    for _ in range(50):
-        discordant = max(2 * error * (1 - error), difference)
-        width = Z * discordant**0.5 + power * (discordant - difference**2) ** 0.5
-        difference = min(width / n**0.5, 1.0)
-    return difference
+    low, high = 0.0, 1.0 - error
+    if _mcnemar_power(n, error, high) < POWER:
+        return 1.0
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        if _mcnemar_power(n, error, middle) < POWER:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _mcnemar_power(n: int, error: float, difference: float) -> float:
+    """How often the test parts a model of this error from one that errs so much more."""
+    only_first = (1 - error) * (error + difference)
+    discordant = only_first + error * (1 - error - difference)
+    # As many examples of which one model alone is right as there may well be.
+    few, many = stats.binom.ppf([1e-6, 1 - 1e-6], n, discordant)
+    counts = np.arange(max(few, 1), many + 1)
+    # The most wins of the weaker model that still part the two; below 0 where none do.
+    weak = stats.binom.ppf((1 - LEVEL) / 2, counts, 0.5) - 1
+    weak += stats.binom.cdf(weak + 1, counts, 0.5) <= (1 - LEVEL) / 2
+    share = only_first / discordant
+    parted = stats.binom.cdf(weak, counts, 1 - share) + stats.binom.cdf(weak, counts, share)
+    return float((stats.binom.pmf(counts, n, discordant) * parted).sum())
 
 
 def wilson_limits(

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tl_app.explain.heat import HeatMaps, mean_alike, occlude, occlusion_map, to_unit
 from tl_app.features.extract import FrozenPart
 
-N_RANDOM_HEADS = 4
+N_RANDOM_HEADS = 8
 LEAST_SIDE = 2
 """A smaller map shows no place; occlusion then does."""
 
@@ -37,14 +37,14 @@ def heat_maps(
     heads = [head, *_shuffled(head)]
     if is_map:
         below = keras.Model(model.input, before_pool)
-        maps = _grad_cam(below, model.get_layer("pool"), heads, pictures, columns)
+        heat = _grad_cam(below, model.get_layer("pool"), heads, pictures, columns)
     else:
         below = keras.Model(model.input, model.get_layer("pool").output)
-        maps = _occlusion(below, heads, pictures, columns)
+        heat = _occlusion(below, heads, pictures, columns)
     return HeatMaps(
         "grad_cam" if is_map else "occlusion",
-        dict(zip(paths, maps[0], strict=True)),
-        mean_alike(maps[0], maps[1:]),
+        dict(zip(paths, to_unit(heat[0]), strict=True)),
+        mean_alike(heat[0], heat[1:]),
     )
 
 
@@ -55,7 +55,10 @@ def _grad_cam(
     pictures: np.ndarray,
     columns: np.ndarray,
 ) -> np.ndarray:
-    """float32, shape (n_heads, n, h, w); source: Selvaraju et al., 2017."""
+    """What speaks for the answer, and below 0 against it: float32, shape (n_heads, n, h, w).
+
+    Source: Selvaraju et al., 2017.
+    """
     parts = []
     for start in range(0, len(pictures), AT_ONCE):
         activations = below(pictures[start : start + AT_ONCE], training=False)
@@ -69,14 +72,13 @@ def _grad_cam(
             weights = tf.reduce_mean(tape.gradient(answer, activations), axis=(1, 2), keepdims=True)
             of_heads.append(tf.reduce_sum(weights * activations, axis=-1).numpy())
         parts.append(of_heads)
-    heat = np.concatenate(parts, axis=1)
-    return np.stack([to_unit(maps) for maps in heat])
+    return np.concatenate(parts, axis=1)
 
 
 def _occlusion(
     below: keras.Model, heads: list[keras.Model], pictures: np.ndarray, columns: np.ndarray
 ) -> np.ndarray:
-    """float32, shape (n_heads, n, h, w)."""
+    """As `_grad_cam`."""
     forward = FrozenPart(below)
     maps = []
     for picture, column in zip(pictures, columns.tolist(), strict=True):
@@ -86,8 +88,7 @@ def _occlusion(
         )
         told = [tf.nn.softmax(head(features, training=False)).numpy()[:, column] for head in heads]
         maps.append([occlusion_map(float(answers[0]), answers[1:]) for answers in told])
-    heat = np.array(maps, np.float32).swapaxes(0, 1)
-    return np.stack([to_unit(of_head) for of_head in heat])
+    return np.array(maps, np.float32).swapaxes(0, 1)
 
 
 def _shuffled(head: keras.Model) -> list[keras.Model]:

@@ -28,8 +28,9 @@ class HeatMaps:
         method: how they were made.
         maps: path -> float32, shape (h, w), rows from the top, 0 where nothing spoke for the answer
             to 1 where the most did; all 0 where nothing did.
-        alike: mean rank correlation (Spearman) with the maps of heads with the same weights in a
-            random order, -1..1; None where no map varies.
+        alike: mean size of the rank correlation (Spearman) with the maps of heads with the same
+            weights in a random order, 0..1, signs left out: a map turned about shows the same
+            places. None where no map varies.
     """
 
     method: Method
@@ -67,11 +68,16 @@ def to_unit(heat: np.ndarray) -> np.ndarray:
 
 
 def mean_alike(maps: np.ndarray, others: np.ndarray) -> float | None:
-    """Mean Spearman correlation of maps with others of the same pictures; None where none varies.
+    """Mean size of Spearman's correlation with other maps of the same pictures.
+
+    Some have one sign and some the other; a mean of both would hide that all are alike.
 
     Args:
         maps: float32, shape (n, h, w).
         others: float32, shape (n_others, n, h, w).
+
+    Returns:
+        0..1; None where no map varies.
     """
     from scipy.stats import rankdata
 
@@ -85,7 +91,7 @@ def mean_alike(maps: np.ndarray, others: np.ndarray) -> float | None:
     varies = mine.any(axis=-1) & theirs.any(axis=-1)
     if not varies.any():
         return None
-    return float((mine * theirs).sum(axis=-1)[varies].mean())
+    return float(np.abs((mine * theirs).sum(axis=-1))[varies].mean())
 
 
 def occlude(picture: np.ndarray) -> np.ndarray:

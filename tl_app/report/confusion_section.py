@@ -11,7 +11,7 @@ from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.gallery import Gallery, Item
 from tl_app.report.page import render
 
-MOST_CELLS = 30
+MOST_CLASSES = 30
 """Up to so many classes the whole matrix is shown; above, its worst pairs are listed."""
 
 BOTH_NUMBERS = 12
@@ -23,7 +23,7 @@ N_PAIRS_BESIDE = 5
 
 MOST_IN_CELL = 8
 MOST_ITEMS = 240
-"""Examples that are shown behind cells: of one cell, and of all of them."""
+"""Examples that are shown behind cells: of one cell, and of all of them; every cell has one."""
 
 MOST_CELL_BYTES = 2_000_000
 MOST_CELL_TEXT = 300
@@ -76,7 +76,7 @@ def confusion(contents: ReportContents) -> Fragment:
     evaluation = contents.evaluation
     counts = np.array(evaluation.confusion_counts, dtype=np.int64)
     names = evaluation.class_names
-    is_whole = len(names) <= MOST_CELLS
+    is_whole = len(names) <= MOST_CLASSES
     pairs = worst_pairs(counts)
     shares = row_shares(counts)
     shown = np.argwhere(counts > 0).tolist() if is_whole else pairs
@@ -123,8 +123,7 @@ def worst_pairs(counts: np.ndarray) -> list[tuple[int, int]]:
 
 
 def fill(cells: dict[tuple[int, int], Cell], contents: ReportContents) -> None:
-    """Give each cell some of its examples, in turns, so that none is left without while others
-    have many; mistakes come first."""
+    """Give each cell an example, then more in turns, mistakes first."""
     predictions = contents.predictions
     y_true, y_pred = predictions.y_true, predictions.y_pred
     confidence = predictions.probabilities[np.arange(len(y_pred)), y_pred]
@@ -138,11 +137,13 @@ def fill(cells: dict[tuple[int, int], Cell], contents: ReportContents) -> None:
             rows.reverse()
     gallery = Gallery(contents, room_bytes=MOST_CELL_BYTES, most_text=MOST_CELL_TEXT, why=False)
     order = sorted(cells.values(), key=lambda cell: (cell.is_right, -cell.count))
-    left = MOST_ITEMS
-    for are_right in (False, True):
-        for turn in range(MOST_IN_CELL):
-            for cell in order:
-                rows = behind[cell.row, cell.column]
-                if cell.is_right == are_right and turn < len(rows) and left > 0:
-                    cell.items.append(gallery.item(rows[turn]))
-                    left -= 1
+    further = [
+        (turn, cell)
+        for are_right in (False, True)
+        for turn in range(1, MOST_IN_CELL)
+        for cell in order
+        if cell.is_right == are_right and turn < cell.count
+    ]
+    firsts = [(0, cell) for cell in order]
+    for turn, cell in [*firsts, *further[: max(MOST_ITEMS - len(firsts), 0)]]:
+        cell.items.append(gallery.item(behind[cell.row, cell.column][turn]))

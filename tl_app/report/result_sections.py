@@ -9,7 +9,7 @@ import numpy as np
 from tl_app.evaluation.intervals import smallest_difference
 from tl_app.evaluation.scoring import HEADLINE, Metric, text_summary
 from tl_app.records import ClassMetrics, Evaluation, Interval
-from tl_app.report.confusion_section import BOTH_NUMBERS, MOST_CELLS
+from tl_app.report.confusion_section import BOTH_NUMBERS, MOST_CLASSES
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.page import render
 from tl_app.report.verdict import verdict
@@ -98,7 +98,7 @@ def per_class(contents: ReportContents) -> Fragment:
         rows=[_class_row(number, row) for number, row in numbered],
         n_open=MOST_ROWS if len(numbered) > MOST_ROWS + 10 else len(numbered),
         is_sorted=is_sorted,
-        has_numbers=len(numbered) > MOST_CELLS,
+        has_numbers=len(numbered) > MOST_CLASSES,
         side=contents.evaluation.side,
         wording=contents.wording,
     )

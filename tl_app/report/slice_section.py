@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tl_app.evaluation.slices import Slice
+from tl_app.evaluation.slices import LEAST_EXAMPLES, MOST_NAMES, Slice
 from tl_app.report.contents import Fragment, ReportContents
 from tl_app.report.gallery import data_uri
 from tl_app.report.page import render
@@ -20,7 +20,10 @@ def slices(contents: ReportContents) -> Fragment | None:
     worse.sort(key=lambda pair: pair[1].accuracy.value)
     body = render(
         "slices.html",
-        traits=traits,
+        traits=[trait for trait in traits if trait.slices],
+        not_parted=[trait.title for trait in traits if not trait.slices],
+        least=LEAST_EXAMPLES,
+        most_names=MOST_NAMES,
         worse=worse,
         n_parts=len(parts),
         pictures=_pictures(contents, [part for _, part in parts]),

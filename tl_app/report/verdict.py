@@ -176,7 +176,7 @@ def _on_parts(contents: ReportContents) -> list[Remark]:
     return [
         Remark(
             "warn",
-            f"It does worse on a part of the {nouns} (by {trait}: {shorten(name, 60) or 'none'}): "
+            f"It does worse on a part of the {nouns} (by {trait}: {shorten(name, 60)}): "
             f"{format_figure(accuracy, 'percent')} against {format_figure(whole, 'percent')}.",
             f"Look at this part under Slices, and bring more {nouns} like it.",
         )
@@ -208,7 +208,7 @@ def _not_run(contents: ReportContents) -> tuple[tuple[str, str], ...]:
         if contents.trust.calibration.method == "none":
             found.append(("calibration", contents.trust.calibration.reason))
         found += list(contents.trust.not_run.items())
-    if not contents.slices:
+    if not any(trait.slices for trait in contents.slices):
         found.append(("slices", "this run was made without, or too few were evaluated"))
     if contents.has_pictures and contents.heat is None and _has_wrong_pictures(contents):
         found.append(("heat maps", "this run was made without"))
