@@ -197,8 +197,9 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(table, workplace, run):
     streams = workplace / "killed.log"
     streams.mkdir()
     process = start_forked(
-        "train", table, "--name", "killed", *FAST, cwd=workplace, streams=streams
-    )
+        "train", table, "--name", "killed", *FAST, "--set", "export=false",
+        cwd=workplace, streams=streams,
+    )  # fmt: skip
     killed = workplace / "models" / "killed"
     wait_for_epochs(process, killed, 2)
     assert stop(process, signal.SIGKILL) == -signal.SIGKILL

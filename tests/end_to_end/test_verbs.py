@@ -234,6 +234,7 @@ def test_python_api(photos, tmp_path):
 
     run = tl_app.train(
         photos,
+        backbone="small",
         output=tmp_path,
         data={"image_size_px": 64, "test_fraction": 0.0},
         phases=[{"name": "head", "l2": "auto"}],
