@@ -88,39 +88,40 @@ def train_phases(
     try:
         with clock.stage("features"):
             trainer.prepare()
+        # As the frozen backbone gave them; training may change it.
+        kept = trainer.kept_features()
         if config.audit and not folder.audit_file.exists():
             with clock.stage("audit"):
-                kept = trainer.kept_features()
                 audit_run(folder, dataset, split, kept, store=store, reporter=reporter)
-        if not folder.probes_file.exists():
-            with clock.stage("probe"):
-                probes = probe_features(
-                    dataset,
-                    split,
-                    trainer.kept_features(),
-                    config,
-                    class_weights=trainer.class_weights,
-                    side=split.evaluated_side,
-                    reporter=reporter,
-                )
-                write_json(folder.probes_file, probes.to_dict())
-        if not folder.traits_file.exists():
-            with clock.stage("traits"):
-                traits = find_traits(
-                    material,
-                    dataset,
-                    split.indices(split.evaluated_side),
-                    trainer.kept_features(),
-                    store=store,
-                    reporter=reporter,
-                )
-                write_json(folder.traits_file, traits.to_dict())
         with clock.stage("train"):
             state = trainer.run()
     finally:
         for tracker in trackers:
             tracker.close()
     write_json(folder.history_file, [record.to_dict() for record in state.history])
+    if not folder.probes_file.exists():
+        with clock.stage("probe"):
+            probes = probe_features(
+                dataset,
+                split,
+                kept,
+                config,
+                class_weights=trainer.class_weights,
+                side=split.evaluated_side,
+                reporter=reporter,
+            )
+            write_json(folder.probes_file, probes.to_dict())
+    if not folder.traits_file.exists():
+        with clock.stage("traits"):
+            traits = find_traits(
+                material,
+                dataset,
+                split.indices(split.evaluated_side),
+                kept,
+                store=store,
+                reporter=reporter,
+            )
+            write_json(folder.traits_file, traits.to_dict())
     with clock.stage("calibrate"):
         calibration = fit_calibration(
             dataset,
