@@ -161,7 +161,8 @@ def test_export_is_versioned_and_loads_with_tensorflow_alone(run, workplace, tmp
     destination = tmp_path / "exported"
     first = tl_app_json("export", "first", destination, cwd=workplace)
     second = tl_app_json("export", "first", destination, cwd=workplace)
-    assert sorted(p.name for p in destination.iterdir()) == ["1", "2"]
+    assert sorted(p.name for p in destination.iterdir()) == ["1", "2", "serving"]
+    assert "exported" in (destination / "serving" / "models.config").read_text()
     assert first["largest_difference"] <= 1e-5
     assert Path(second["saved_model"]).name == "2"
     recorded = run.read_predictions("test")

@@ -17,8 +17,10 @@ from tl_app.data.source import Source
 from tl_app.data.wording import WORDINGS
 from tl_app.errors import ConfigError
 from tl_app.evaluation.scoring import evaluate as score
+from tl_app.export.assets import read_facts
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.publish import ExportResult
+from tl_app.export.serving_files import write_serving_files
 from tl_app.progress import Reporter
 from tl_app.records import (
     Evaluation,
@@ -141,7 +143,7 @@ def export(
     output: Path,
     reporter: Reporter,
 ) -> ExportResult:
-    """Publish a SavedModel as the next version below `destination`.
+    """Publish a SavedModel as the next version below `destination`, and files for servers there.
 
     Args:
         run: whose SavedModel is copied, or written where it has none; or the file of an adapter,
@@ -156,13 +158,18 @@ def export(
         DataError: a test picture is gone or has changed.
         StorageError: the destination cannot be written.
     """
-    if is_adapter_file(Path(run)):
-        return export_adapter(Path(run), destination, backbone=backbone, reporter=reporter)
-    if backbone is not None:
+    is_adapter = is_adapter_file(Path(run))
+    if backbone is not None and not is_adapter:
         raise ConfigError(
             "A run knows its backbone.",
             received=f"--backbone {backbone} with {run}",
             allowed="--backbone with a file of RUN/adapters/",
             next_step="leave it out",
         )
-    return export_finished(RunFolder.open(run, output), destination, reporter)
+    if is_adapter:
+        done = export_adapter(Path(run), destination, backbone=backbone, reporter=reporter)
+    else:
+        done = export_finished(RunFolder.open(run, output), destination, reporter)
+    beside = write_serving_files(destination, read_facts(done.version_folder)["modality"])
+    reporter.message(f"For TensorFlow Serving and KServe: {beside / 'README.md'}")
+    return done
