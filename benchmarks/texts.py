@@ -38,7 +38,7 @@ from tl_app.data.splitting import make_split
 from tl_app.data.texts import scan_texts
 from tl_app.libraries import prepare_libraries
 from tl_app.progress import SilentReporter
-from tl_app.records import SIDES, Dataset, Split, TextExample
+from tl_app.records import HUB_PREFIX, SIDES, Dataset, Split, TextExample
 from tl_app.run import RunFolder
 from tl_app.storage import write_json
 
@@ -47,15 +47,9 @@ if TYPE_CHECKING:
 
 TEST_FRACTION, VALIDATION_FRACTION = 0.2, 0.1
 HEAD, LORA = default_text_phases()
-WHOLE = Phase(
-    name="whole",
-    unfreeze="all",
-    epochs=2,
-    schedule="linear",
-    layer_decay=0.8,
-    weight_decay=0.01,
-    views=0,
-)
+WHOLE = default_text_phases(HUB_PREFIX)[1]
+"""As a SavedModel is trained, which has no layers for updates."""
+
 WAYS: dict[str, tuple[Phase, ...]] = {
     "frozen": (HEAD,),
     "top": (HEAD, Phase(name="top", unfreeze=2, epochs=2, learning_rate=1e-4, views=0)),

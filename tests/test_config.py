@@ -111,7 +111,7 @@ def test_a_savedmodel_s_own_weights_are_trained_where_its_layers_cannot_be_updat
     config = load_config(**named, modality="text")
     assert config.backbone == "hub:mine"
     assert config.phases[1].lora_rank == 0
-    assert load_config(**named).phases[1].epochs in (3, default_phases()[1].epochs)
+    assert config.phases[1].epochs == (3 if len(named.get("overrides", ())) == 2 else 2)
 
 
 @pytest.mark.parametrize("modality", ["image", "text"])

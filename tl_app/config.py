@@ -320,19 +320,19 @@ def default_text_phases(backbone: str = TEXT_ENCODER) -> tuple[Phase, ...]:
     (`benchmarks/texts.py`). A SavedModel has no layers that updates could stand beside: its own
     weights are trained.
     """
+    head = Phase(name="head", views=0)
     whole = Phase(
         name="fine_tune",
         unfreeze="all",
         epochs=2,
         schedule="linear",
         layer_decay=0.8,
+        weight_decay=0.01,
         views=0,
     )
-    rank = 0 if backbone.startswith(HUB_PREFIX) else 8
-    return (
-        Phase(name="head", views=0),
-        whole.model_copy(update={"lora_rank": rank, "weight_decay": 0.0 if rank else 0.01}),
-    )
+    if backbone.startswith(HUB_PREFIX):
+        return head, whole
+    return head, whole.model_copy(update={"lora_rank": 8, "weight_decay": 0.0})
 
 
 def default_settings(modality: Modality, backbone: str | None = None) -> dict[str, Any]:

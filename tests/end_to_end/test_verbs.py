@@ -230,6 +230,23 @@ def test_a_later_run_keeps_the_recorded_split(photos, run, workplace, tmp_path):
     assert {now[f"stripes/{i}.png"] for i in range(200, 206)} <= {"train", "validation", "test"}
 
 
+def test_a_run_without_an_export_is_exported_when_it_is_wanted(photos, workplace, tmp_path):
+    tl_app_json("train", photos, "--name", "bare", *TRAIN_SMALL, cwd=workplace)
+    bare = RunFolder.open("bare", workplace)
+    assert not bare.saved_model.exists()
+    assert "SavedModel on disk" not in bare.report.read_text()
+    picture = photos / HOSTILE_CLASS / HOSTILE_FILE
+    refused = tl_app("predict", "bare", picture, cwd=workplace)
+    assert refused.returncode == 1
+    assert "no SavedModel" in refused.stderr
+    assert "tl-app export" in refused.stderr
+    done = tl_app_json("export", "bare", tmp_path / "out", cwd=workplace)
+    assert done["largest_difference"] <= 1e-5
+    assert done["n_examples"] == len(bare.read_predictions("test").paths)
+    told = tl_app_json("predict", tmp_path / "out", picture, cwd=workplace)
+    assert set(told["predictions"][0]["probabilities"]) == set(bare.read_dataset().class_names)
+
+
 def test_python_api(photos, tmp_path):
     import tl_app
 

@@ -1,4 +1,4 @@
-"""Files for TensorFlow Serving and KServe: what their own readers make of them."""
+"""Files for TensorFlow Serving and KServe, as far as they can be read without either."""
 
 from __future__ import annotations
 
@@ -48,7 +48,16 @@ def test_all_files_speak_of_the_same_model(tmp_path, modality):
         assert shlex.split(block)
 
 
-def test_batching_is_written_as_tensorflow_serving_reads_it(tmp_path):
+@pytest.mark.parametrize("name", ["no", "On", "null", "true", "1e3"])
+def test_a_name_stays_a_name_in_yaml(tmp_path, name):
+    destination = tmp_path / name
+    destination.mkdir()
+    folder = write_serving_files(destination, "image")
+    service = yaml.safe_load((folder / "inference-service.yaml").read_text())
+    assert service["metadata"]["name"] == model_name(destination)
+
+
+def test_batching_bounds_its_batches_its_queue_and_its_threads(tmp_path):
     lines = (write_serving_files(tmp_path, "image") / "batching.config").read_text().splitlines()
     assert all(re.fullmatch(r"\w+ \{ value: \d+ \}", line) for line in lines)
     assert {line.split()[0] for line in lines} == {

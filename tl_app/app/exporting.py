@@ -73,7 +73,9 @@ def export_finished(folder: RunFolder, destination: Path, reporter: Reporter) ->
             recorded=folder.read_predictions(side),
             reporter=reporter,
         )
-    config = folder.read_config().model_copy(update={"precision": "float32"})
+    # Any machine will do, not only one with the devices that the run had.
+    anywhere = {"precision": "float32", "devices": "auto"}
+    config = folder.read_config().model_copy(update=anywhere)
     hardware = choose_hardware(config, one_device=True)
     material = load_material(
         folder.read_dataset().modality,

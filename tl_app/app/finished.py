@@ -55,12 +55,13 @@ class TrainedRun:
         """The SavedModel, where one is needed.
 
         Raises:
-            RunError: the run was trained without.
+            RunError: the run has none.
         """
         if self.saved_model is None:
             raise RunError(
-                "This run has no SavedModel: it was trained with export=false.",
+                "This run has no SavedModel.",
                 received=str(self.folder.path),
+                allowed="a run that was trained with export=true, and whose saved_model/ is there",
                 next_step=f"tl-app export {self.folder.path} DEST, and name DEST in its place",
             )
         return self.saved_model

@@ -37,7 +37,7 @@ INFERENCE_SERVICE = """\
 apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
 metadata:
-  name: {name}
+  name: "{name}"
 spec:
   predictor:
     minReplicas: 1
@@ -63,9 +63,8 @@ README = """\
 # {name} under other servers
 
 The folder above this one holds numbered versions of the model, each a SavedModel that needs
-TensorFlow alone, but where a `NEEDS.txt` in it says otherwise. A new version
-that `tl-app export` puts there appears in one step, and a server
-that watches the folder takes it up while it runs.
+TensorFlow alone, but where a `NEEDS.txt` in it says otherwise. A new version that `tl-app export`
+puts there appears in one step; a server that watches the folder takes it up while it runs.
 
 ## TensorFlow Serving
 
