@@ -108,8 +108,19 @@ def in_own_mounts(script: str, *arguments: object) -> subprocess.CompletedProces
             check=False,
             timeout=LIMIT_SECONDS,
         )
+    return _forked_script(script, words, own_mounts=True)
+
+
+def script_forked(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own that finds TensorFlow loaded."""
+    return _forked_script(script, list(map(str, arguments)), own_mounts=False)
+
+
+def _forked_script(
+    script: str, words: list[str], *, own_mounts: bool
+) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as streams:
-        code = _joined(_fork(_run_script, script, words, streams), words)
+        code = _joined(_fork(_run_script, script, words, streams, own_mounts), words)
         return _done(words, code, Path(streams))
 
 
@@ -176,12 +187,13 @@ def _run(command: list[str], cwd: str, env: dict[str, str], streams: str) -> Non
     _leave(main())
 
 
-def _run_script(script: str, words: list[str], streams: str) -> None:
-    """In the forked process: as `unshare --mount python -c SCRIPT` would run it."""
+def _run_script(script: str, words: list[str], streams: str, own_mounts: bool) -> None:
+    """In the forked process: as `python -c SCRIPT` would run it, or under `unshare --mount`."""
     _write_into(streams)
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    if own_mounts:
+        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     sys.argv = ["-c", *words]
     code = 0
     try:

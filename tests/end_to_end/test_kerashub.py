@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import keras_hub
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.backbones.presets import build_preset
+from tests.end_to_end.command_line import script_forked
 from tests.end_to_end.test_texts import sentences
 from tl_app.cli.main import main
 from tl_app.data import calibration_part
@@ -23,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 WITHOUT_KERASHUB = """
 import sys
+assert "keras_hub" not in sys.modules
 sys.modules["keras_hub"] = None
 from tl_app.cli.main import main
 sys.exit(main(sys.argv[1:]))
@@ -57,12 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def ask(model: Path, texts: list[str]) -> np.ndarray:
     """Probabilities, of a process in which KerasHub cannot be had."""
     options = [word for text in texts for word in ("--text", text)]
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_KERASHUB, "predict", str(model), *options, "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = script_forked(WITHOUT_KERASHUB, "predict", model, *options, "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     return np.array([list(row["probabilities"].values()) for row in answer["predictions"]])

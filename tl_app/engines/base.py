@@ -11,6 +11,10 @@ ENGINES = ("litert", "onnxruntime", "folded", "tensorflow")
 """Names of all engines, the one that is mostly the fastest on a CPU first."""
 
 
+CONVERTED = ("litert", "onnxruntime")
+"""Those that run a copy of the model in a format of their own."""
+
+
 class Engine(Protocol):
     """A frozen model, ready to run. A row's answer never depends on the rows around it."""
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tl_app.engines.base import Engine, number_types, runs_on_gpu
+from tl_app.engines.base import CONVERTED, Engine, number_types, runs_on_gpu
 from tl_app.engines.build import build_engine
 from tl_app.engines.conversion import first_line, refusal
 from tl_app.engines.fold import fold_batch_normalization
@@ -120,8 +120,9 @@ def choose_engine(
                 errors.append(error)
             else:
                 engines[name] = engine
-            # Converters leave graphs that refer to themselves, some hundred megabytes of them.
-            gc.collect()
+            if name in CONVERTED:
+                # Graphs that refer to themselves are left, some hundred megabytes of them.
+                gc.collect()
             bar.advance(note=name)
         if not engines:
             raise _none_left(errors)

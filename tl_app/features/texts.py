@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tl_app.features.keys import code_fingerprint
+from tl_app.inputs.ahead import MAX_THREADS, run_ahead
 from tl_app.inputs.tokenizer import Tokenizer
 from tl_app.progress import Reporter
 
@@ -17,8 +20,9 @@ BUCKET_TOKENS = 16
 """Texts are filled up to a multiple of so many tokens. What is kept of a text then depends on its
 own length alone, not on the texts that it was computed with: it is the same in every run."""
 
-TOKENIZED_AT_ONCE = 512
-"""Texts; bounds the memory."""
+TOKENIZED_CHARACTERS = 2**18
+"""Of the texts that are tokenised at once, which bounds the memory: some hundred bytes for each.
+A word is looked up once among them, so many texts together are quicker."""
 
 
 class RawTexts:
@@ -69,12 +73,9 @@ class TokenizedTexts:
     unit = "texts"
 
     def __init__(self, texts: Sequence[str], tokenizer: Tokenizer) -> None:
-        rows: list[np.ndarray] = []
-        for start in range(0, len(texts), TOKENIZED_AT_ONCE):
-            tokens = tokenizer(tf.constant(list(texts[start : start + TOKENIZED_AT_ONCE])))
-            splits = tokens.row_splits.numpy()
-            rows += np.split(tokens.flat_values.numpy(), splits[1:-1])
-        self._rows = rows
+        tokenize = partial(_tokenize, tokenizer)
+        parts = run_ahead(_parts(texts), tokenize, n_ahead=MAX_THREADS)
+        self._rows = rows = list(chain.from_iterable(parts))
         self.n_tokens = np.array([len(row) for row in rows], dtype=np.int64)
         self.lengths = -(-self.n_tokens // BUCKET_TOKENS) * BUCKET_TOKENS
         self.lengths = np.minimum(self.lengths, tokenizer.max_tokens)
@@ -92,3 +93,23 @@ class TokenizedTexts:
 
     def keep(self, positions: Sequence[int], reporter: Reporter) -> None:
         """Nothing: they are in memory."""
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """`texts` in order, in parts of TOKENIZED_CHARACTERS at most, or of one text."""
+    part: list[str] = []
+    n_characters = 0
+    for text in texts:
+        if part and n_characters + len(text) > TOKENIZED_CHARACTERS:
+            yield part
+            part, n_characters = [], 0
+        part.append(text)
+        n_characters += len(text)
+    if part:
+        yield part
+
+
+def _tokenize(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
+    """int32 token numbers of each."""
+    tokens = tokenizer(tf.constant(texts))
+    return np.split(tokens.flat_values.numpy(), tokens.row_splits.numpy()[1:-1])

@@ -46,7 +46,8 @@ ORDINARY, SPACE, ALONE = 0, 1, 2
 
 
 ASSIGNED = (range(0x32000), range(0xE0000, 0xE0200))
-"""All characters but those for private use; what lies between is not assigned and stays."""
+PRIVATE = 0xF0000
+"""All characters, and the first of two planes for private use; what lies between stays."""
 
 
 @cache
@@ -63,29 +64,20 @@ def characters(
         splits: int32, where each row begins, and the end of the last.
     """
     found: dict[tuple[int, ...], int] = {(): 0}
-    different: dict[bytes, int] = {}
-    pages: list[np.ndarray] = []
-    page_of = np.zeros(N_CODE_POINTS // PAGE, np.int32)
-    assigned = {code // PAGE for codes in ASSIGNED for code in codes[::PAGE]}
-    for number in range(len(page_of)):
-        codes = range(number * PAGE, (number + 1) * PAGE)
-        page = np.full(PAGE, -1, np.int32)
-        if codes[0] >= 0xF0000:  # for private use
-            page[:] = found[()]
-        elif number in assigned:
-            for i, code in enumerate(codes):
+    row_of = np.full(N_CODE_POINTS, -1, np.int32)
+    row_of[PRIVATE:] = found[()]
+    for assigned in ASSIGNED:
+        for first in assigned[::PAGE]:
+            codes = range(first, first + PAGE)
+            if _stay(codes):
+                continue
+            for code in codes:
                 became = _replace(code, lowercase, strip_accents)
                 if became != (code,):
-                    page[i] = found.setdefault(became, len(found))
-        key = page.tobytes()
-        if key not in different:
-            different[key] = len(pages)
-            pages.append(page)
-        page_of[number] = different[key]
+                    row_of[code] = found.setdefault(became, len(found))
     lengths = [len(row) for row in found]
     return (
-        page_of,
-        np.concatenate(pages),
+        *_shared_pages(row_of),
         np.array([code for row in found for code in row], np.int32),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
     )
@@ -112,6 +104,19 @@ def _replace(code: int, lowercase: bool, strip_accents: bool) -> tuple[int, ...]
     return tuple(ord(c) for part in parts for c in (part.lower() if lowercase else part))
 
 
+_CHANGED = frozenset(("Cc", "Cf", "Co", "Cs", "Mn", "Zs", "Zl", "Zp"))
+"""Categories of what is dropped or becomes a space; those of `_replace`."""
+
+
+def _stay(codes: range) -> bool:
+    """Whether `_replace` surely leaves all of them alone, as it does most of the Chinese ones:
+    asked of a page at once, since asking of each takes half a second of every start."""
+    page = "".join(map(chr, codes))
+    if not _CHANGED.isdisjoint(map(unicodedata.category, page)):
+        return False
+    return unicodedata.normalize("NFD", page) == page == page.lower()
+
+
 @cache
 def kinds() -> tuple[np.ndarray, np.ndarray]:
     """ORDINARY, SPACE or ALONE for every code point.
@@ -122,22 +127,30 @@ def kinds() -> tuple[np.ndarray, np.ndarray]:
     """
     kind = np.full(N_CODE_POINTS, ORDINARY, np.int8)
     for codes in ASSIGNED:
-        for code in codes:
-            character = chr(code)
-            if character.isspace():
-                kind[code] = SPACE
-            elif _is_punctuation(character):
-                kind[code] = ALONE
+        # Unicode's punctuation; asking of each by itself takes half a second of every start.
+        classes = "".join(unicodedata.category(chr(code))[0] for code in codes)
+        here = kind[codes.start : codes.stop]
+        here[np.frombuffer(classes.encode(), "S1") == b"P"] = ALONE
+        here[[chr(code).isspace() for code in codes]] = SPACE
+    for code in range(ord("!"), ord("~") + 1):
+        if not chr(code).isalnum():
+            kind[code] = ALONE
     for first, last in CHINESE:
         kind[first : last + 1] = ALONE
-    pages, page_of = np.unique(kind.reshape(-1, PAGE), axis=0, return_inverse=True)
-    return page_of.astype(np.int32).ravel(), pages.ravel()
+    return _shared_pages(kind)
 
 
-def _is_punctuation(character: str) -> bool:
-    """Unicode's punctuation, and all ASCII signs."""
-    is_sign = "!" <= character <= "~" and not character.isalnum()
-    return is_sign or unicodedata.category(character).startswith("P")
+def _shared_pages(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`values` of all code points in pages, equal ones once: number of each page, and pages."""
+    number: dict[bytes, int] = {}
+    pages = [page.tobytes() for page in values.reshape(-1, PAGE)]
+    page_of = np.array([number.setdefault(page, len(number)) for page in pages], np.int32)
+    return page_of, np.frombuffer(b"".join(number), values.dtype)
+
+
+def _ragged(values: tf.Tensor, rows: tf.Tensor, n_rows: tf.Tensor) -> tf.RaggedTensor:
+    """`values` in rows whose numbers ascend. Asking whether they do is half of a graph."""
+    return tf.RaggedTensor.from_value_rowids(values, rows, nrows=n_rows, validate=False)
 
 
 class WordPiece(tf.Module):
@@ -187,7 +200,7 @@ class WordPiece(tf.Module):
         n_texts = tf.size(lengths, tf.int64)
         pieces = self._cut_all(words)
         rows = tf.repeat(row_of_word, pieces.row_lengths())
-        tokens = tf.RaggedTensor.from_value_rowids(pieces.flat_values, rows, nrows=n_texts)
+        tokens = _ragged(pieces.flat_values, rows, n_texts)
         tokens = tokens[:, : self.max_tokens - 2]
         ends = tf.ones([n_texts, 1], tf.int32)
         return tf.concat([ends * self._start, tokens, ends * self._end], axis=1)
@@ -231,9 +244,8 @@ class WordPiece(tf.Module):
         begins = (kind == ALONE) | (is_part & ~follows[: tf.size(codes)])
         number = tf.cumsum(tf.cast(begins, tf.int64)) - 1
         stands = kind != SPACE
-        words = tf.RaggedTensor.from_value_rowids(
-            codes[stands], number[stands], nrows=tf.reduce_sum(tf.cast(begins, tf.int64))
-        )
+        n_words = tf.reduce_sum(tf.cast(begins, tf.int64))
+        words = _ragged(codes[stands], number[stands], n_words)
         encoded = tf.strings.unicode_encode(words, "UTF-8")
         return encoded, text_of[begins], place[begins], decoded.row_lengths()
 
@@ -288,11 +300,8 @@ class WordPiece(tf.Module):
         pieces = tf.concat([pieces[stays], tf.fill(tf.shape(unknown), self._unknown)], axis=0)
         # Pieces were found from left to right, so a stable order by word keeps theirs.
         order = tf.argsort(owners, stable=True)
-        return tf.RaggedTensor.from_value_rowids(
-            tf.gather(pieces, order),
-            tf.cast(tf.gather(owners, order), tf.int64),
-            nrows=tf.size(words, tf.int64),
-        )
+        owners = tf.cast(tf.gather(owners, order), tf.int64)
+        return _ragged(tf.gather(pieces, order), owners, tf.size(words, tf.int64))
 
     @staticmethod
     def _look_up(page_of: tf.Tensor, values: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
