@@ -271,7 +271,7 @@ class Preprocessing:
     Attributes:
         image_size_px: side of the square handed to the backbone.
         aspect: "crop" (centre), "pad" (whole picture, bars of mid-grey 127 as argued in
-            `inputs.preprocess`) or "squash" (each side scaled by itself).
+            `inputs.padding`) or "squash" (each side scaled by itself).
         window: (low, high) levels of 16-bit pictures that map to 0 and 255.
         max_pixels: pictures with more pixels are refused before they are decoded.
     """

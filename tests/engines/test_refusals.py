@@ -23,12 +23,11 @@ from tests.engines.makers import (
 )
 from tl_app.backbones.loading import load_backbone
 from tl_app.engines import conversion
+from tl_app.engines.base import CONVERTED
 from tl_app.engines.build import ENGINES, build_engine
 from tl_app.errors import ConfigError, EngineUnavailable
 from tl_app.libraries import NOISE
 from tl_app.progress import SilentReporter
-
-CONVERTED = ("litert", "onnxruntime")
 
 
 class IncompleteBeta(keras.layers.Layer):

@@ -20,7 +20,7 @@ from tests.engines.makers import (
 )
 from tl_app.engines import tensorflow_engine
 from tl_app.engines.build import build_engine
-from tl_app.engines.litert_engine import PACKED_BYTES, share_out
+from tl_app.engines.model_files import PACKED_BYTES, share_out
 from tl_app.engines.tensorflow_engine import TensorFlowEngine
 
 CONVERTED = ("litert", "onnxruntime")

@@ -16,9 +16,9 @@ from PIL import Image
 
 from tests.inputs.makers import exif, gif, noise, png, save, smooth, with_segment
 from tl_app.errors import ConfigError, DataError
+from tl_app.inputs.padding import PAD_LEVEL
 from tl_app.inputs.pictures import iterate_pictures
 from tl_app.inputs.preprocess import (
-    PAD_LEVEL,
     apply_window,
     build_preprocess,
     resize,

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from tl_app.engines.base import CONVERTED, Engine, number_types, runs_on_gpu
 from tl_app.engines.build import build_engine
-from tl_app.engines.conversion import first_line, refusal
 from tl_app.engines.fold import fold_batch_normalization
+from tl_app.engines.refusals import first_line, refusal
 from tl_app.errors import EngineUnavailable
 from tl_app.progress import Reporter, SilentReporter
 

@@ -1,4 +1,4 @@
-"""From a Keras model to what another library can read, and the refusals on the way there."""
+"""From a Keras model to what another library can read."""
 
 from __future__ import annotations
 
@@ -7,35 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tl_app.engines.base import ENGINES, number_types
+from tl_app.engines.base import number_types
 from tl_app.engines.fold import fold_batch_normalization
-from tl_app.errors import EngineUnavailable
+from tl_app.engines.refusals import refusal
 
 MAX_WEIGHT_BYTES = 2**31 - 2**26
 """A frozen graph is one protocol buffer, which ends at 2 GiB; 64 MiB are left for the rest."""
-
-
-def refusal(engine: str, reason: str) -> EngineUnavailable:
-    """An engine that cannot run a model, with the reason."""
-    return EngineUnavailable(
-        f"The engine {engine} cannot run this model: {reason}.",
-        received=engine,
-        allowed=_others(engine),
-    )
-
-
-def not_installed(engine: str, error: ImportError, *, requirement: str) -> EngineUnavailable:
-    """An engine whose library is missing or does not load."""
-    return EngineUnavailable(
-        f"The engine {engine} is not installed: {first_line(error)}.",
-        received=engine,
-        allowed=_others(engine),
-        next_step=f"pip install {requirement}",
-    )
-
-
-def _others(engine: str) -> str:
-    return ", ".join(name for name in ENGINES if name != engine)
 
 
 def trace_one_picture(engine: str, model: keras.Model) -> Any:
@@ -58,9 +35,3 @@ def trace_one_picture(engine: str, model: keras.Model) -> Any:
         autograph=False,
     )
     return function.get_concrete_function()
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of another library says in its first line, without the full stop."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

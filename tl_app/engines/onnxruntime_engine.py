@@ -11,14 +11,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tl_app.engines.conversion import first_line, not_installed, refusal, trace_one_picture
-from tl_app.engines.rows import RowPool
-from tl_app.environment import usable_cores
+from tl_app.engines.conversion import trace_one_picture
+from tl_app.engines.model_files import onnxruntime_rows
+from tl_app.engines.refusals import first_line, not_installed, refusal
 
 OPSET = 18
 """Of ONNX: the newest that tf2onnx writes."""
-
-_ERROR_LEVEL = 3
 
 
 class OnnxRuntimeEngine:
@@ -38,7 +36,6 @@ class OnnxRuntimeEngine:
             import onnx
             import onnxruntime
             import tf2onnx
-            from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
         except ImportError as error:
             raise not_installed(self.name, error, requirement="'tl_app[onnx]'") from error
         self.identity = (
@@ -46,30 +43,7 @@ class OnnxRuntimeEngine:
             f"onnx {onnx.__version__} tensorflow {tf.__version__} keras {keras.__version__} "
             "float32 batch 1"
         )
-        content = _convert(model)
-        options = onnxruntime.SessionOptions()
-        # Each picture has one thread (see RowPool); several threads of one picture would wait
-        # for each other in a busy loop, and take the cores from those that decode.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERROR_LEVEL
-        try:
-            session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
-        except (
-            # They have no base of their own.
-            ort_errors.Fail,
-            ort_errors.InvalidArgument,
-            ort_errors.InvalidGraph,
-            ort_errors.InvalidProtobuf,
-            ort_errors.NotImplemented,
-            ort_errors.RuntimeException,
-        ) as error:
-            raise refusal(self.name, first_line(error)) from error
-        entry = session.get_inputs()[0].name
-        # A session may be used by several threads, so that the weights are there once.
-        self._rows = RowPool([lambda picture: session.run(None, {entry: picture})] * usable_cores())
+        self._rows = onnxruntime_rows(_convert(model))
 
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
         """See `base.Engine`."""

@@ -15,7 +15,7 @@ from tl_app.errors import UnusablePicture
 
 _ORIENTATION_TAG, _PHOTOMETRIC_TAG = 0x0112, 262
 _BITS_TAG, _PLANAR_TAG = 258, 284
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     SyntaxError,
     ValueError,
     OSError,
@@ -28,6 +28,8 @@ _DECODE_ERRORS = (
     struct.error,
     zlib.error,
 )
+"""What Pillow raises on damaged pixels, by format."""
+
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """PNG's number for grey, grey and alpha, RGB, RGB and alpha, by channels."""
 
@@ -52,8 +54,8 @@ def to_png(
         orientation = _orientation(image)
         levels = _levels(image, reopen)
         # Pillow turns TIFF upright by itself and then takes the tag away.
-        levels = _turn(levels, _orientation(image))
-    except _DECODE_ERRORS as error:
+        levels = turn(levels, _orientation(image))
+    except DECODE_ERRORS as error:
         is_decoder = any(word in str(error) for word in ("decoder", "codec", "mode", "support"))
         raise UnusablePicture(
             "unsupported" if is_decoder else "truncated",
@@ -151,7 +153,8 @@ def _swap_order(raw_mode: str) -> str:
     return stem + {"L": "B", "B": "L", "N": swapped_native}[order]
 
 
-def _turn(levels: np.ndarray, orientation: int) -> np.ndarray:
+def turn(levels: np.ndarray, orientation: int) -> np.ndarray:
+    """Upright levels (h, w, channels) of a picture whose EXIF orientation is 1 to 8."""
     if orientation >= 5:
         levels = levels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

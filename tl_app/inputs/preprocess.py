@@ -12,12 +12,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tl_app.inputs.decode import decode_jpeg_levels, decode_levels
+from tl_app.inputs.padding import PAD_LEVEL
 from tl_app.records import Preprocessing
-
-PAD_LEVEL = 127.0
-"""Mid-grey. Every family's normalisation maps it close to 0, the value with which
-convolutions pad at their borders; black or white bars would be the strongest edges of
-the picture, and would agree with some classes' backgrounds and not with others'."""
 
 
 def build_preprocess(

@@ -1,0 +1,246 @@
+"""The one preprocessing again, without TensorFlow, for servers that are small and start at once.
+
+It says what `inputs.preprocess` says, to a rounding of the resampling: tests compare the two over
+every format. Pillow decodes with the same libraries that TensorFlow brings; 16-bit PNG, of which
+Pillow keeps 8 bits, is decoded by imagecodecs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
+
+from tl_app.errors import UnusablePicture
+from tl_app.inputs import container
+from tl_app.inputs.convert import DECODE_ERRORS, turn
+from tl_app.inputs.files import quiet
+from tl_app.inputs.padding import PAD_LEVEL
+from tl_app.inputs.signatures import SIGNATURE_BYTES, picture_format
+from tl_app.records import Preprocessing
+
+Levels = np.ndarray
+"""uint8 or uint16, shape (h, w, 3)."""
+
+_ORIENTATION_TAG = 0x0112
+_BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
+_VALUE_BYTES = {3: 2, 4: 4}
+"""Of EXIF's kinds of whole numbers."""
+
+_PNG_BIT_DEPTH = 24
+"""Place of the byte in a PNG file."""
+
+
+def preprocess(encoded: bytes, preprocessing: Preprocessing) -> np.ndarray:
+    """One encoded picture to the backbone's picture.
+
+    Args:
+        encoded: as `inputs.files` gives it, whose size has been looked at.
+        preprocessing: see `records.Preprocessing`.
+
+    Returns:
+        float32, shape (S, S, 3), in 0..255, S being `image_size_px`.
+
+    Raises:
+        UnusablePicture: it cannot be decoded.
+    """
+    pixels = apply_window(decode_levels(encoded), preprocessing.window)
+    return resize(pixels, preprocessing.image_size_px, preprocessing.aspect)
+
+
+def decode_levels(encoded: bytes) -> Levels:
+    """As `inputs.decode.decode_levels`: upright, on white, first frame, three channels.
+
+    Raises:
+        UnusablePicture: another format, or damaged.
+    """
+    image_format = picture_format(encoded[:SIGNATURE_BYTES])
+    decode = _DECODERS.get(image_format or "")
+    if decode is None:
+        raise UnusablePicture("unsupported", "It is not a JPEG, PNG, GIF, BMP or WebP file.")
+    # JPEG opens without warnings, and the filters of warnings are one for all threads.
+    hush: AbstractContextManager[None] = nullcontext() if image_format == "JPEG" else quiet()
+    try:
+        with hush:
+            return decode(encoded)
+    except DECODE_ERRORS as error:
+        raise UnusablePicture(
+            "truncated", f"It is cut off or damaged ({error}); copy or export it again."
+        ) from error
+
+
+def _decode_jpeg(encoded: bytes) -> Levels:
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(encoded))
+    exif = image.info.get("exif")
+    is_adobe = "adobe" in image.info
+    image.load()
+    levels = np.asarray(image)
+    if image.mode == "CMYK":
+        # Pillow turns every CMYK round, as Adobe stores it.
+        levels = _from_cmyk(levels if is_adobe else 255 - levels)
+    elif image.mode == "L":
+        levels = np.repeat(levels[..., None], 3, axis=2)
+    return turn(levels, 1 if exif is None else _orientation(exif))
+
+
+def _from_cmyk(inks: np.ndarray) -> Levels:
+    """uint8 (h, w, 4), 0 for no ink, to RGB as libjpeg's users do it."""
+    light = 255 - inks.astype(np.uint32)
+    return (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
+
+
+def _orientation(exif: bytes) -> int:
+    """As `inputs.orientation` reads it: 1 where it is absent or malformed.
+
+    Args:
+        exif: the segment with its mark, as Pillow keeps it.
+    """
+    data = exif.removeprefix(b"Exif\0\0")
+    order = _BYTE_ORDERS.get(data[:2])
+
+    def number(position: int, n_bytes: int) -> int:
+        assert order is not None
+        return int.from_bytes(data[position : position + n_bytes], order)
+
+    if order is None or number(2, 2) != 42:
+        return 1
+    first = number(4, 4)
+    n_rows = min(number(first, 2), max(len(data) - first - 2, 0) // 12)
+    rows = range(first + 2, first + 2 + 12 * n_rows, 12)
+    row = next((row for row in rows if number(row, 2) == _ORIENTATION_TAG), None)
+    if row is None or number(row + 4, 4) != 1:
+        return 1
+    value = number(row + 8, _VALUE_BYTES.get(number(row + 2, 2), 0))
+    return value if 1 <= value <= 8 else 1
+
+
+def _decode_png(encoded: bytes) -> Levels:
+    if encoded[_PNG_BIT_DEPTH] == 16:
+        return _on_white(_deep_png(encoded))
+    image = PngImagePlugin.PngImageFile(io.BytesIO(encoded))
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int):
+        # Pillow spreads grey levels of 2 and 4 bits over 8, and not the one that is transparent.
+        image.info["transparency"] = key * 255 // (2 ** encoded[_PNG_BIT_DEPTH] - 1)
+    return _on_white(_loaded(image))
+
+
+def _deep_png(encoded: bytes) -> np.ndarray:
+    """uint16, shape (h, w, channels)."""
+    if importlib.util.find_spec("imagecodecs") is None:
+        raise UnusablePicture(
+            "no_decoder", "16-bit PNG needs one more package: pip install 'tl_app[serve]'."
+        )
+    import imagecodecs
+
+    try:
+        levels = imagecodecs.png_decode(encoded)
+    except imagecodecs.PngError as error:
+        raise ValueError(error) from error
+    return levels if levels.ndim == 3 else levels[..., None]
+
+
+def _decode_gif(encoded: bytes) -> Levels:
+    """The frame on a white canvas: what it does not cover is white as well."""
+    image = GifImagePlugin.GifImageFile(io.BytesIO(encoded))
+    extents = image.tile[0].extents
+    if extents is None:
+        raise ValueError("its frame has no place")
+    left, top, right, bottom = extents
+    image.load()
+    frame = np.asarray(image.convert("RGBA"))[top:bottom, left:right]
+    levels = np.full((image.height, image.width, 3), 255, np.uint8)
+    levels[top:bottom, left:right] = _on_white(frame)
+    return levels
+
+
+def _decode_webp(encoded: bytes) -> Levels:
+    return _on_white(_loaded(WebPImagePlugin.WebPImageFile(io.BytesIO(encoded))))
+
+
+def _decode_bmp(encoded: bytes) -> Levels:
+    if not container.bmp_is_common(encoded):
+        raise ValueError("this kind of BMP is not decoded here; save it as PNG")
+    return _on_white(_loaded(BmpImagePlugin.BmpImageFile(io.BytesIO(encoded))))
+
+
+_DECODERS: dict[str, Callable[[bytes], Levels]] = {
+    "JPEG": _decode_jpeg,
+    "PNG": _decode_png,
+    "GIF": _decode_gif,
+    "WEBP": _decode_webp,
+    "BMP": _decode_bmp,
+}
+
+
+def _loaded(image: ImageFile.ImageFile) -> np.ndarray:
+    """uint8, shape (h, w, 1, 3 or 4), palettes and transparent colours put in."""
+    image.load()
+    has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+    wanted = "RGBA" if has_alpha else "L" if image.mode in ("1", "L") else "RGB"
+    levels = np.asarray(image if image.mode == wanted else image.convert(wanted))
+    return levels if levels.ndim == 3 else levels[..., None]
+
+
+def _on_white(levels: np.ndarray) -> Levels:
+    """1 to 4 channels, alpha last, to three: exact integers, rounded to the nearest level."""
+    if levels.shape[2] in (2, 4):
+        full = int(np.iinfo(levels.dtype).max)
+        colour, alpha = levels[..., :-1], levels[..., -1:].astype(np.uint64)
+        if int(alpha.min()) < full:
+            mixed = (colour * alpha + full * (full - alpha) + full // 2) // full
+            levels = mixed.astype(levels.dtype)
+        else:
+            levels = colour
+    return np.repeat(levels, 3, axis=2) if levels.shape[2] == 1 else levels
+
+
+def apply_window(levels: Levels, window: tuple[int, int]) -> np.ndarray:
+    """8 bits as they are, 16 bits through the window to float32; see `inputs.preprocess`."""
+    if levels.dtype == np.uint8:
+        return levels
+    low, high = (np.float32(level) for level in window)
+    scale = np.float32(255.0 / (window[1] - window[0]))
+    clipped = np.clip(levels.astype(np.float32), low, high)
+    return np.minimum((clipped - low) * scale, np.float32(255.0))
+
+
+def resize(pixels: np.ndarray, size_px: int, aspect: str) -> np.ndarray:
+    """uint8 or float32 pixels, shape (h, w, 3), to float32 (size_px, size_px, 3)."""
+    height, width = pixels.shape[:2]
+    if aspect == "pad":
+        longer = max(height, width)
+        # round(side * size_px / longer), at least 1, in integers.
+        inner = [max((side * 2 * size_px + longer) // (2 * longer), 1) for side in (height, width)]
+        top, left = ((size_px - side) // 2 for side in inner)
+        padded = np.full((size_px, size_px, 3), PAD_LEVEL, np.float32)
+        padded[top : top + inner[0], left : left + inner[1]] = _resample(pixels, *inner)
+        return padded
+    if aspect == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        pixels = pixels[top : top + side, left : left + side]
+    return _resample(pixels, size_px, size_px)
+
+
+def _resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Antialiased and bilinear, in floats: Pillow rounds colour pictures to whole levels."""
+    resized = np.empty((height, width, 3), np.float32)
+    for channel in range(3):
+        plane = Image.fromarray(np.ascontiguousarray(pixels[..., channel], np.float32))
+        plane = plane.resize((width, height), Image.Resampling.BILINEAR)
+        resized[..., channel] = np.asarray(plane)
+    return np.clip(resized, 0.0, 255.0, out=resized)
