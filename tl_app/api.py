@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tl_app.config import Config
 from tl_app.config_loading import load_config
@@ -276,15 +276,21 @@ def export_model(
     destination: PathLike,
     *,
     backbone: str | None = None,
+    formats: Sequence[str] = ("savedmodel",),
+    precision: Literal["float32", "float16", "dynamic-int8", "int8"] = "float32",
+    max_accuracy_drop: float = 0.01,
     output: PathLike = ".",
     reporter: Reporter | None = None,
 ) -> ExportResult:
-    """Write a versioned SavedModel that reproduces what the run recorded, or fail.
+    """Write a versioned export that reproduces what the run recorded, or fail.
 
     Args:
         run: folder or name; or a file of its `adapters/`, which is put on its base.
         destination: gets the version folder.
         backbone: of an adapter whose base is no named one: where it is.
+        formats: "savedmodel", "litert", "onnx"; all go into one version.
+        precision: of litert's weights.
+        max_accuracy_drop: a litert or onnx file that loses more accuracy is refused.
         output: where runs are looked for by name.
         reporter: gets messages and progress.
     """
@@ -292,6 +298,9 @@ def export_model(
         os.fspath(run),
         Path(destination),
         backbone=backbone,
+        formats=as_list("formats", formats, str),
+        precision=precision,
+        max_accuracy_drop=max_accuracy_drop,
         output=Path(output),
         reporter=reporter or SilentReporter(),
     )

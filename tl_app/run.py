@@ -135,6 +135,11 @@ class RunFolder:
         return self.path / "cost.json"
 
     @property
+    def small_formats_file(self) -> Path:
+        """How the model in small formats compares; there where some were exported."""
+        return self.path / "small_formats.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tl_app.app.finished import read_probes
 from tl_app.backbones.registry import find_spec
 from tl_app.errors import UnusablePicture
 from tl_app.evaluation.calibration import Calibration
+from tl_app.evaluation.formats import SmallFormat
 from tl_app.evaluation.learning import fit_verdict
 from tl_app.evaluation.slices import SlicedTrait, Traits, find_slices
 from tl_app.evaluation.trust import Trust, assess, held_apart_of
@@ -24,7 +26,7 @@ from tl_app.records import EpochRecord, Predictions, Preprocessing, Side, Split
 from tl_app.report.build import ReportContents, render_report
 from tl_app.report.model_card import render_card
 from tl_app.run import RunFolder, read_record
-from tl_app.storage import read_json, write_atomic
+from tl_app.storage import read_json, write_atomic, write_json
 from tl_app.training.decisions import Decisions
 
 THUMBNAIL_PX = 144
@@ -76,6 +78,7 @@ def write_report(folder: RunFolder, *, images: bool | None = None) -> Path:
         slices=read_slices(folder, predictions),
         audit=folder.read_audit(),
         probes=read_probes(folder),
+        small_formats=read_small_formats(folder),
         trust=read_trust(folder, split, predictions, evaluation.side),
     )
     html = render_report(contents)
@@ -85,6 +88,22 @@ def write_report(folder: RunFolder, *, images: bool | None = None) -> Path:
     write_atomic(folder.report, lambda file: file.write(html.encode("utf-8", "replace")))
     write_atomic(folder.model_card, lambda file: file.write(card.encode("utf-8", "replace")))
     return folder.report
+
+
+def read_small_formats(folder: RunFolder) -> list[SmallFormat]:
+    """How the model in small formats compares; empty where none was exported."""
+    if not folder.small_formats_file.exists():
+        return []
+    return read_record(
+        folder.small_formats_file,
+        lambda values: [SmallFormat.from_dict(value) for value in values],
+    )
+
+
+def keep_small_formats(folder: RunFolder, found: Sequence[SmallFormat]) -> None:
+    """Keep what was found, in the place of what was found before of the same formats."""
+    kept = {(each.format, each.precision): each for each in (*read_small_formats(folder), *found)}
+    write_json(folder.small_formats_file, [each.to_dict() for each in kept.values()])
 
 
 def read_trust(

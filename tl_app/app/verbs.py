@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from tl_app.app.adapters import export_adapter, is_adapter_file
-from tl_app.app.exporting import export_finished
+from tl_app.app.exporting import SAVED_MODEL, Wanted, export_finished
 from tl_app.app.finished import finished_run, tell
 from tl_app.app.labelled import read_labelled, tell_labelled
-from tl_app.app.reporting import write_report
+from tl_app.app.reporting import keep_small_formats, write_report
 from tl_app.data.listing import counted
 from tl_app.data.source import Source
 from tl_app.data.wording import WORDINGS
+from tl_app.engines.litert_engine import Precision
 from tl_app.errors import ConfigError
 from tl_app.evaluation.scoring import evaluate as score
 from tl_app.export.assets import read_facts
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.publish import ExportResult
 from tl_app.export.serving_files import write_serving_files
+from tl_app.export.small_export import MAX_ACCURACY_DROP
 from tl_app.progress import Reporter
 from tl_app.records import (
     Evaluation,
@@ -140,21 +142,28 @@ def export(
     destination: Path,
     *,
     backbone: str | None = None,
+    formats: Sequence[str] = (SAVED_MODEL,),
+    precision: Precision = "float32",
+    max_accuracy_drop: float = MAX_ACCURACY_DROP,
     output: Path,
     reporter: Reporter,
 ) -> ExportResult:
-    """Publish a SavedModel as the next version below `destination`, and files for servers there.
+    """Publish a model as the next version below `destination`, and files for servers there.
+
+    How small formats compare is kept by the run, and shown in its report.
 
     Args:
         run: whose SavedModel is copied, or written where it has none; or the file of an adapter,
             which is put on its base.
         destination: holds the versions; made if it is not there.
         backbone: of an adapter, where its base is.
+        formats, precision, max_accuracy_drop: see `exporting.Wanted`.
         output: where runs are looked for by name.
         reporter: shows progress.
 
     Raises:
-        ExportError: the copy does not reproduce the recorded probabilities.
+        ConfigError: what is wanted cannot be had.
+        ExportError: the export does not reproduce the recorded probabilities.
         DataError: a test picture is gone or has changed.
         StorageError: the destination cannot be written.
     """
@@ -166,10 +175,24 @@ def export(
             allowed="--backbone with a file of RUN/adapters/",
             next_step="leave it out",
         )
+    wanted = Wanted(tuple(formats), precision, max_accuracy_drop)
     if is_adapter:
+        if wanted.small:
+            raise ConfigError(
+                "The updates of an adapter are exported as a SavedModel.",
+                received=", ".join(wanted.small),
+                allowed=SAVED_MODEL,
+            )
         done = export_adapter(Path(run), destination, backbone=backbone, reporter=reporter)
     else:
-        done = export_finished(RunFolder.open(run, output), destination, reporter)
+        folder = RunFolder.open(run, output)
+        done = export_finished(folder, destination, reporter, wanted)
+        if done.small:
+            with folder.lock():
+                keep_small_formats(folder, done.small)
+                write_report(folder)
+    if SAVED_MODEL not in wanted.formats:
+        return done
     beside = write_serving_files(destination, read_facts(done.version_folder)["modality"])
     reporter.message(f"For TensorFlow Serving and KServe: {beside / 'README.md'}")
     return done

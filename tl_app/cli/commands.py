@@ -272,12 +272,17 @@ def export(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
         arguments.run,
         Path(arguments.destination),
         backbone=arguments.backbone,
+        formats=arguments.formats or ("savedmodel",),
+        precision=arguments.precision,
+        max_accuracy_drop=arguments.max_accuracy_drop,
         output=Path(arguments.output),
         reporter=reporter,
     )
     document = {
         "run": arguments.run,
-        "saved_model": str(done.version_folder),
+        "version_folder": str(done.version_folder),
+        "saved_model": str(done.version_folder) if done.has_saved_model else None,
+        "small_formats": [each.to_dict() for each in done.small],
         "largest_difference": float(done.largest_difference),
         "n_examples": int(done.n_examples),
     }

@@ -308,6 +308,28 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("destination", metavar="DEST", help="the model goes to DEST/1/")
     parser.add_argument("--backbone", metavar="NAME", help="the base of a file of RUN/adapters/")
+    parser.add_argument(
+        "--format",
+        dest="formats",
+        action="append",
+        choices=("savedmodel", "litert", "onnx"),
+        help="may be given several times, for one version that holds them all (default: "
+        "savedmodel)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float16", "dynamic-int8", "int8"),
+        default="float32",
+        help="of litert's weights (default: float32)",
+    )
+    parser.add_argument(
+        "--max-accuracy-drop",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="a litert or onnx file that loses more of the run's accuracy is refused "
+        "(default: 0.01)",
+    )
     _add_output(parser)
 
 

@@ -17,6 +17,7 @@ from tl_app.units import bytes_text, duration_text
 if TYPE_CHECKING:
     from tl_app.app import AuditResult, CacheInfo, ExportResult, TrainedRun
     from tl_app.audit.quarantine import Moved
+    from tl_app.evaluation.formats import SmallFormat
     from tl_app.evaluation.probes import CrossValidation
     from tl_app.features.store import TableInfo
     from tl_app.findings import Finding, Severity
@@ -257,11 +258,28 @@ def predictions_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def export_text(done: ExportResult) -> str:
-    """Where the SavedModel is and how well it reproduces the run."""
-    return (
-        f"SavedModel  {printable(done.version_folder)}\n"
+    """Where the model is and how well it reproduces the run."""
+    what = "SavedModel" if done.has_saved_model else "Model     "
+    lines = [
+        f"{what}  {printable(done.version_folder)}",
         f"Checked     largest difference {done.largest_difference:.1e} in a probability over "
-        f"{counted(done.n_examples, 'example')}"
+        f"{counted(done.n_examples, 'example')}",
+    ]
+    if done.small:
+        columns = ("format", "accuracy", "difference", "95 % interval", "size", "one", "32 at once")
+        lines += ["", table(columns, [_small_row(each) for each in done.small], right=".rrrrrr")]
+    return "\n".join(lines)
+
+
+def _small_row(found: SmallFormat) -> tuple[str, ...]:
+    low, high = found.difference.low, found.difference.high
+    return (
+        f"{found.format} {found.precision}",
+        f"{100 * found.accuracy:.1f} %",
+        f"{100 * found.difference.value:+.1f}",
+        "" if low is None or high is None else f"{100 * low:+.1f} to {100 * high:+.1f}",
+        f"{found.n_bytes / 1e6:.1f} MB",
+        *(f"{found.latency_ms[batch]['p50']:.1f} ms" for batch in ("1", "32")),
     )
 
 

@@ -43,16 +43,26 @@ class OnnxRuntimeEngine:
             f"onnx {onnx.__version__} tensorflow {tf.__version__} keras {keras.__version__} "
             "float32 batch 1"
         )
-        self._rows = onnxruntime_rows(_convert(model))
+        self._rows = onnxruntime_rows(to_onnx(model))
 
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
         """See `base.Engine`."""
         return self._rows(pixels)
 
 
-def _convert(model: keras.Model) -> bytes:
-    import tf2onnx
+def to_onnx(model: keras.Model) -> bytes:
+    """The content of an .onnx file that takes one picture.
 
+    Args:
+        model: functional, float32 pixels (n, S, S, 3) in 0..255 to one or several outputs.
+
+    Raises:
+        EngineUnavailable: tf2onnx is not installed, or has no translation of the model.
+    """
+    try:
+        import tf2onnx
+    except ImportError as error:
+        raise not_installed("onnxruntime", error, requirement="'tl_app[onnx]'") from error
     traced = trace_one_picture(OnnxRuntimeEngine.name, model)
     with _quiet("tf2onnx", "tensorflow"):
         try:

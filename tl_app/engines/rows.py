@@ -32,6 +32,15 @@ class RowPool:
         # Not waited for: the last reference may be dropped by one of these threads.
         weakref.finalize(self, self._threads.shutdown, wait=False)
 
+    def one(self, picture: np.ndarray) -> list[np.ndarray]:
+        """What is said of one picture (S, S, 3), on the caller's thread: one array an output."""
+        row = np.ascontiguousarray(picture, dtype=np.float32)[None]
+        runner = self._free.get()
+        try:
+            return [output[0] for output in runner(row)]
+        finally:
+            self._free.put(runner)
+
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
         """One array (n, ...) for each output, of pixels (n, S, S, 3)."""
         pixels = np.ascontiguousarray(pixels, dtype=np.float32)

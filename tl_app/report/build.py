@@ -14,6 +14,7 @@ from tl_app.report import (
     confusion_section,
     data_sections,
     error_section,
+    format_section,
     model_sections,
     probe_sections,
     result_sections,
@@ -44,6 +45,7 @@ SECTIONS: tuple[Section, ...] = (
     data_sections.data,
     data_sections.set_aside,
     model_sections.cost,
+    format_section.small_formats,
     model_sections.training,
     model_sections.reproduce,
 )

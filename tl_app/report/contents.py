@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from tl_app.data.wording import WORDINGS, Wording
+from tl_app.evaluation.formats import SmallFormat
 from tl_app.evaluation.learning import FitVerdict
 from tl_app.evaluation.probes import Probes
 from tl_app.evaluation.slices import SlicedTrait
@@ -47,6 +48,7 @@ class ReportContents:
         audit: what is wrong with the data; None where nobody looked.
         trust: how far the probabilities can be trusted; None of runs that did not ask.
         probes: what kept features tell by themselves; None of runs that did not ask.
+        small_formats: how the model in small formats compares with the run's own.
     """
 
     run_name: str
@@ -71,6 +73,7 @@ class ReportContents:
     audit: Audit | None = None
     probes: Probes | None = None
     trust: Trust | None = None
+    small_formats: Sequence[SmallFormat] = ()
 
     @property
     def wording(self) -> Wording:
