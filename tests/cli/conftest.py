@@ -155,7 +155,13 @@ class FakeApp(ModuleType):
 
     def export(self, *args: Any, **kwargs: Any) -> SimpleNamespace:
         self._note("export", args, kwargs)
-        return SimpleNamespace(version_folder=args[1] / "1", largest_difference=2e-7, n_examples=20)
+        return SimpleNamespace(
+            version_folder=args[1] / "1",
+            has_saved_model=True,
+            largest_difference=2e-7,
+            n_examples=20,
+            small=(),
+        )
 
     def get_backbone(self, *args: Any, **kwargs: Any) -> Path:
         self._note("get_backbone", args, kwargs)

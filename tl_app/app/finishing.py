@@ -90,11 +90,14 @@ def train_phases(
             trainer.prepare()
         # As the frozen backbone gave them; training may change it.
         kept = trainer.kept_features()
-        if config.audit and not folder.audit_file.exists():
-            with clock.stage("audit"):
-                audit_run(folder, dataset, split, kept, store=store, reporter=reporter)
+
+        def audit() -> None:
+            if config.audit and not folder.audit_file.exists():
+                with clock.stage("audit"):
+                    audit_run(folder, dataset, split, kept, store=store, reporter=reporter)
+
         with clock.stage("train"):
-            state = trainer.run()
+            state = trainer.run(before_descent=audit)
     finally:
         for tracker in trackers:
             tracker.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +17,7 @@ from tl_app.backbones.loading import TextEncoder, load_encoder
 from tl_app.backbones.registry import get_encoder_spec
 from tl_app.config import Config, DataSettings, require_unmixed
 from tl_app.data.class_names import Purpose
-from tl_app.data.scripts import language_shares, script_of
+from tl_app.data.scripts import language_shares, language_teller, script_of
 from tl_app.data.source import Source
 from tl_app.data.texts import scan_texts
 from tl_app.data.ties import Ties
@@ -73,6 +74,8 @@ class TextMaterial:
         self._name = config.backbone
         self._preprocessor = config.preprocessor
         self._settings = config.data
+        # As long as the encoder is loaded, mostly by another core.
+        Thread(target=language_teller, daemon=True).start()
         encoder = load_for(partial(self._load, reporter), config.seed, hardware, strategy)
         self.backbone = encoder.backbone
         self._needs = encoder.needs

@@ -15,9 +15,19 @@ def words_of(text: str) -> str:
 
     Marks stay, since they are vowels in many scripts.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in folded)
-    return " ".join("".join(kept).split())
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_WORDS_ALONE).split())
+
+
+class _WordsAlone(dict[int, str]):
+    """For `str.translate`: a space for what is no part of a word, looked up once a character."""
+
+    def __missing__(self, code: int) -> str:
+        kept = chr(code)
+        self[code] = kept if unicodedata.category(kept)[0] in "LMN" else " "
+        return self[code]
+
+
+_WORDS_ALONE = _WordsAlone()
 
 
 def same_words(examples: Sequence[TextExample]) -> np.ndarray:

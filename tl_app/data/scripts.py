@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 
 SCRIPTS = {
     "CJK": "Chinese characters",
@@ -41,14 +41,22 @@ def _script(character: str) -> str:
     return SCRIPTS.get(first, first.capitalize())
 
 
+@cache
+def language_teller() -> Callable[[str], tuple[str, float]]:
+    """What says of a text its language; its tables take half a second to load, once."""
+    from py3langid import classify
+
+    classify("")
+    return classify
+
+
 def language_shares(texts: Sequence[str]) -> dict[str, float]:
     """ISO 639-1 codes and the share of the texts in each, the largest first.
 
     Single texts are too short to tell; like scripts are joined and told together, so small
     shares say little.
     """
-    from py3langid import classify  # reads its table when first asked
-
+    classify = language_teller()
     step = max(1, len(texts) // 4000)
     by_script: dict[str, list[str]] = {}
     for text in texts[::step]:

@@ -79,10 +79,12 @@ class Estimate:
         if self.modality == "text":
             looks = counted(self.n_looks, "text")
         features = f"features {duration_text(self.features)} ({looks})"
-        parts = [features if self.n_looks else "features are all here"]
+        parts = [features] if self.n_looks else []
         parts += [f"{name} {duration_text(seconds)}" for name, seconds in self.phases.items()]
         if self.disk_bytes:
             parts.append(f"{bytes_text(self.disk_bytes)} of disk")
+        if not parts:
+            parts.append("nothing that takes time")
         return "Ahead, about: " + ", ".join(parts) + " (less where a phase stops early)"
 
 

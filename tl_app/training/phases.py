@@ -7,9 +7,10 @@ phases wins: fine-tuning can hurt, and then the solved head is what remains.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import takewhile
 
 import keras
 import numpy as np
@@ -95,6 +96,7 @@ class PhaseTrainer:
         self.reporter = reporter
         if data.items.lengths is not None:
             require_unmixed(config.phases)
+        self._untold: Sequence[Phase] = ()
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.decisions = Decisions(folder)
         self.inputs = PhaseInputs(
@@ -135,7 +137,7 @@ class PhaseTrainer:
         """
         state = self._restore()
         phases = self.config.phases[state.phase :]
-        self.inputs.prepare(phases, lambda passes: self._say_estimate(state, phases, passes))
+        self.inputs.prepare(phases, lambda passes: self._look_ahead(state, phases, passes))
 
     def kept_features(self) -> np.ndarray | None:
         """Pooled features of all sides, float32, shape (n_items, n_features), by the weights as
@@ -145,19 +147,27 @@ class PhaseTrainer:
             return None
         return self.inputs.plain_features()
 
-    def run(self) -> TrainingState:
+    def run(self, *, before_descent: Callable[[], None] = lambda: None) -> TrainingState:
         """Train what is left to train; the classifier then holds the best weights.
+
+        Args:
+            before_descent: called once, before steps that may take long, or at the end.
 
         Raises:
             Interrupted: after saving, when a signal came.
             RunError: the checkpoint is damaged.
         """
         state = self._restore()
+        has_descended = False
         for index in range(state.phase, len(self.config.phases)):
             phase = self.config.phases[index]
             if self.config.solver(phase) == "lbfgs":
                 state = self._solve(state, phase)
             else:
+                if not has_descended:
+                    before_descent()
+                    self._say_estimate(state, self._untold, ())
+                    has_descended = True
                 state = self._descend(state, phase)
             self.checkpoints.restore_best(state, self.variables)
             self.inputs.weights_changed()
@@ -165,6 +175,8 @@ class PhaseTrainer:
                 state, phase=index + 1, epoch=0, step=0, sums=(0, 0, 0), epochs_without_gain=0
             )
             self.checkpoints.save(state, self.variables)
+        if not has_descended:
+            before_descent()
         kept = next(record for record in reversed(state.history) if record.is_best)
         self.reporter.message(
             f"Kept: phase '{kept.phase}'"
@@ -360,10 +372,23 @@ class PhaseTrainer:
         }
         self.decisions.record("trained", noted)
 
+    def _look_ahead(
+        self, state: TrainingState, phases: Sequence[Phase], passes: Sequence[ViewPass]
+    ) -> None:
+        """Tell what is ahead. Where a head can be solved at once, it need not wait until the steps
+        behind it are timed."""
+        solved = list(takewhile(lambda phase: self.config.solver(phase) == "lbfgs", phases))
+        n_looks = sum(one.look(self.data.items.keys) for one in passes)
+        told = solved if solved and not n_looks else phases
+        self._untold = phases[len(told) :]
+        self._say_estimate(state, told, passes)
+
     def _say_estimate(
         self, state: TrainingState, phases: Sequence[Phase], passes: Sequence[ViewPass]
     ) -> None:
-        """Tell what is ahead, and keep what was told beside what then happens."""
+        """Tell of phases, and keep what was told beside what then happens."""
+        if not phases:
+            return
         estimate = estimate_ahead(
             phases,
             passes,
@@ -374,8 +399,10 @@ class PhaseTrainer:
             self.hardware,
             batch_size=state.batch_size,
         )
-        if "estimate" not in self.decisions.read():  # a resumed run has less ahead
-            self.decisions.record("estimate", estimate.to_dict())
+        known = self.decisions.read().get("estimate", {})
+        told = {**estimate.to_dict(), **known}  # a resumed run has less ahead
+        told["phases"] = {**estimate.to_dict()["phases"], **known.get("phases", {})}
+        self.decisions.record("estimate", told)
         self.reporter.message(estimate.describe())
 
     # --- records -----------------------------------------------------------------------
