@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tl_app.app.comparing import compare
     from tl_app.app.listing import backbones, get_backbone
     from tl_app.app.mending import audit_apply, audit_undo
+    from tl_app.app.serving import serve
     from tl_app.app.training import TrainedRun, resume, train
     from tl_app.app.verbs import evaluate, export, predict, report
     from tl_app.export.publish import ExportResult
@@ -37,6 +38,7 @@ _HOMES = {
     "predict": "tl_app.app.verbs",
     "report": "tl_app.app.verbs",
     "resume": "tl_app.app.training",
+    "serve": "tl_app.app.serving",
     "train": "tl_app.app.training",
 }
 
@@ -58,6 +60,7 @@ __all__ = [
     "predict",
     "report",
     "resume",
+    "serve",
     "train",
 ]
 

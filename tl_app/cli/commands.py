@@ -289,6 +289,51 @@ def export(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
     return Result(document, render.export_text(done))
 
 
+def serve(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
+    """`tl-app serve`."""
+    from tl_app import app
+
+    app.serve(
+        arguments.model,
+        host=arguments.host,
+        port=arguments.port,
+        name=arguments.name,
+        labels=_labels(arguments.labels),
+        engine=arguments.engine,
+        token_file=_path_or_none(arguments.token_file),
+        certificate=_path_or_none(arguments.tls_cert),
+        key=_path_or_none(arguments.tls_key),
+        max_body_mb=arguments.max_body_mb,
+        queue=arguments.queue,
+        timeout_seconds=arguments.timeout,
+        output=Path(arguments.output),
+        reporter=reporter,
+    )
+    return Result({"model": arguments.model, "stopped": True}, "Stopped", is_prose=True)
+
+
+def _labels(given: Sequence[str]) -> dict[str, int]:
+    """
+    Raises:
+        ConfigError: one names no version.
+    """
+    found = {}
+    for text in given:
+        label, _, number = text.rpartition("=")
+        if not label.rpartition("/")[2] or not (number.isascii() and number.isdigit()):
+            raise ConfigError(
+                "This label names no version.",
+                received=f"--label {text}",
+                allowed="LABEL=VERSION or MODEL/LABEL=VERSION, such as stable=3",
+            )
+        found[label] = int(number)
+    return found
+
+
+def _path_or_none(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
 def doctor(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app doctor`."""
     from tl_app import environment
@@ -359,6 +404,7 @@ COMMANDS: dict[str, Callable[[Namespace, Sequence[str], Reporter], Result]] = {
     "compare": compare,
     "report": report,
     "export": export,
+    "serve": serve,
     "doctor": doctor,
     "backbones": backbones,
     "cache": cache,

@@ -333,6 +333,55 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
 
 
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        metavar="RUN_OR_EXPORT_FOLDER",
+        help="a run; or a folder of versions, or of several models with theirs: new versions are "
+        "taken up while it runs",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="(default: this machine alone)"
+    )
+    parser.add_argument("--port", type=int, default=8501, help="0: a free one (default: 8501)")
+    parser.add_argument("--name", help="of the model in addresses (default: its folder's)")
+    parser.add_argument(
+        "--label",
+        dest="labels",
+        action="append",
+        default=[],
+        metavar="[MODEL/]LABEL=VERSION",
+        help="serve this version as well, at /v1/models/MODEL/labels/LABEL",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "litert", "onnx", "savedmodel"),
+        default="auto",
+        help="(default: the fastest of litert and onnx that is there, else the SavedModel)",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="requests have to bear the token that it holds (or TL_APP_TOKEN)",
+    )
+    parser.add_argument("--tls-cert", metavar="FILE", help="a certificate, PEM; with --tls-key")
+    parser.add_argument("--tls-key", metavar="FILE", help="its key, PEM")
+    parser.add_argument(
+        "--max-body-mb", type=float, default=64.0, metavar="MB", help="of a request (default: 64)"
+    )
+    parser.add_argument(
+        "--queue",
+        type=int,
+        default=256,
+        metavar="N",
+        help="pictures or texts that may wait; more are told 429 (default: 256)",
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, metavar="SECONDS", help="of a request (default: 30)"
+    )
+    _add_output(parser)
+
+
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--texts", action="store_true", help="the defaults for texts")
     parser.add_argument("--config", metavar="FILE", help="show FILE over the defaults")
@@ -437,6 +486,15 @@ VERBS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.ArgumentParser],
         "write a SavedModel for serving, checked against the run",
         ("tl-app export models/RUN serve/flowers",),
         _add_export,
+    ),
+    "serve": (
+        "answer over HTTP as TensorFlow Serving does",
+        (
+            "tl-app export models/RUN served/flowers --format litert",
+            "tl-app serve served/flowers",
+            "tl-app serve served --port 9000 --label flowers/stable=3",
+        ),
+        _add_serve,
     ),
     "doctor": (
         "show versions, devices, memory, disk and weights",

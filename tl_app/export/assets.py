@@ -29,6 +29,9 @@ REQUIRED_SIGNATURES = ("serving_default", "predict_tensor", "probabilities", "cl
 STATUS_OK, STATUS_UNUSABLE = b"ok", b"unusable"
 """What a row is said to be; exports of format 1 do not say it."""
 
+TOP_K = 5
+"""Most labels that `serving_default` gives for a picture."""
+
 LABELS_FILE = "labels.txt"
 FACTS_FILE = "preprocessing.json"
 NOTE_FILE = "NEEDS.txt"

@@ -8,12 +8,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tl_app.export.assets import CLASSIFY, STATUS_OK, STATUS_UNUSABLE, encode_name
+from tl_app.export.assets import CLASSIFY, STATUS_OK, STATUS_UNUSABLE, TOP_K, encode_name
 from tl_app.export.served_input import ServedInput
 from tl_app.training.classifier import POOL
-
-TOP_K = 5
-"""Most labels that `serving_default` gives for a picture."""
 
 
 def build_serving_module(

@@ -102,9 +102,18 @@ def read_encoded(path: Path, *, max_pixels: int) -> bytes:
 
 def read_picture_file(path: Path, *, max_pixels: int) -> PictureFile:
     """`read_encoded`, with the original bytes and what the header says."""
-    data = _read_bytes(path)
+    return picture_file_of(_read_bytes(path), max_pixels=max_pixels)
+
+
+def encoded_of(data: bytes, *, max_pixels: int) -> bytes:
+    """`read_encoded` of what a file holds."""
+    return picture_file_of(data, max_pixels=max_pixels).encoded
+
+
+def picture_file_of(data: bytes, *, max_pixels: int) -> PictureFile:
+    """`read_picture_file` of what a file holds."""
     image_format = picture_format(data[:SIGNATURE_BYTES])
-    if image_format is None:  # _read_bytes has looked; the file changed under our hands
+    if image_format is None:
         raise UnusablePicture(*describe_other(data[:SIGNATURE_BYTES]))
     if image_format == "WEBP":
         width, height, has_alpha = container.webp_size(data)

@@ -1,0 +1,181 @@
+"""The server's process: sockets, TLS, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tl_app.errors import ConfigError
+
+HEADER_SECONDS = 10.0
+"""For the first line and the headers of a request to arrive."""
+
+KEEP_ALIVE_SECONDS = 60
+GRACE_SECONDS = 60
+"""For what was accepted to be answered after a signal."""
+
+MAX_CONNECTIONS = 1000
+"""More are told 503 at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens.
+
+    Attributes:
+        host: an address, or "localhost".
+        port: 0 takes a free one.
+        certificate, key: files in PEM; both for TLS, or none.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8501
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def url(self, port: int) -> str:
+        scheme = "http" if self.certificate is None else "https"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{port}"
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's, which waits for headers no longer than HEADER_SECONDS: who sends a byte a minute
+    holds no connection."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._waiting is None:
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        self._forget()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(HEADER_SECONDS, self._give_up)
+
+    def _forget(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _give_up(self) -> None:
+        self._waiting = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """Stops at the first signal when all that was accepted is answered, at the second at once."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def listen(address: Address) -> socket.socket:
+    """
+    Raises:
+        ConfigError: the address is taken, or not this machine's; or the certificate cannot be used.
+    """
+    if address.certificate is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                address.certificate, address.key
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"The certificate cannot be used: {error}.",
+                received=f"{address.certificate}, {address.key}",
+                allowed="a certificate and its key in PEM, without a passphrase",
+            ) from error
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(found[0], socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(found[4])
+    except OSError as error:
+        raise ConfigError(
+            f"The server cannot listen there: {error.strerror or error}.",
+            received=f"{address.host}, port {address.port}",
+            allowed="an address of this machine, and a port that nobody has",
+            next_step="--port 0 takes a free one",
+        ) from error
+    return listening
+
+
+def serve(
+    app: Starlette, listening: socket.socket, address: Address, on_ready: Callable[[], None]
+) -> None:
+    """Answer until a signal comes.
+
+    Args:
+        app: see `web.build_app`.
+        listening: see `listen`.
+        address: of it.
+        on_ready: called when requests are taken.
+    """
+    options: dict[str, Any] = {}
+    if address.certificate is not None:
+        options = {
+            "ssl_certfile": str(address.certificate),
+            "ssl_keyfile": None if address.key is None else str(address.key),
+        }
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        **options,
+    )
+    # It tells of every bad request; those are the clients' business.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    _Server(config, on_ready).run(sockets=[listening])
