@@ -3,6 +3,7 @@
 # make test   install, then every check and every test
 # make lint   the checks alone
 # make bench  install, then measure against the hand-written recipe; BENCH_ARGS=--quick: 5 minutes
+# make bench-serve   the server against the bare engine and a handler written by hand
 # make clean  take away what these targets made (not models/ and reports/)
 
 SHELL := /bin/bash
@@ -16,7 +17,7 @@ BENCH_ARGS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev browser demo demo-text bench test lint clean
+.PHONY: help install install-dev browser demo demo-text bench bench-serve test lint clean
 
 help:
 	@sed -n 's/^# \(make \)/\1/p' Makefile
@@ -50,7 +51,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 # What the checks and tests need as well.
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@
-	$(BIN)/python -m pip install --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev,heic,kerashub,lite,onnx,text]'
+	$(BIN)/python -m pip install --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev,heic,kerashub,lite,onnx,serve,text]'
 	touch $@ $(VENV)/.installed
 
 install: $(VENV)/.installed
@@ -93,6 +94,15 @@ demo-text: install
 bench: install
 	@
 	$(BIN)/python -m benchmarks.bench $(BENCH_ARGS)
+
+bench-serve: install
+	@
+	if ! command -v wrk >/dev/null; then
+	    echo "wrk is not here. Debian and Ubuntu: sudo apt-get install wrk" >&2
+	    exit 1
+	fi
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[serve]' fastapi
+	$(BIN)/python -m benchmarks.serving $(BENCH_ARGS)
 
 lint: $(VENV)/.installed-dev
 	@
