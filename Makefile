@@ -101,7 +101,7 @@ bench-serve: install
 	    echo "wrk is not here. Debian and Ubuntu: sudo apt-get install wrk" >&2
 	    exit 1
 	fi
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[serve]' fastapi
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[serve]' fastapi
 	$(BIN)/python -m benchmarks.serving $(BENCH_ARGS)
 
 lint: $(VENV)/.installed-dev

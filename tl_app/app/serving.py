@@ -101,7 +101,7 @@ def serve(
         )
         url = address.url(listening.getsockname()[1])
 
-        def tell() -> None:
+        def tell(_: object) -> None:
             for one in served:
                 version = one.find()
                 if version is not None:

@@ -100,14 +100,14 @@ class PatientProtocol(HttpToolsProtocol):
 class _Server(uvicorn.Server):
     """Stops at the first signal when all that was accepted is answered, at the second at once."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[uvicorn.Server], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._on_ready()
+            self._on_ready(self)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
@@ -146,7 +146,10 @@ def listen(address: Address) -> socket.socket:
 
 
 def serve(
-    app: Starlette, listening: socket.socket, address: Address, on_ready: Callable[[], None]
+    app: Starlette,
+    listening: socket.socket,
+    address: Address,
+    on_ready: Callable[[uvicorn.Server], None],
 ) -> None:
     """Answer until a signal comes.
 
@@ -154,7 +157,7 @@ def serve(
         app: see `web.build_app`.
         listening: see `listen`.
         address: of it.
-        on_ready: called when requests are taken.
+        on_ready: called when requests are taken, with what stops them by `should_exit`.
     """
     options: dict[str, Any] = {}
     if address.certificate is not None:

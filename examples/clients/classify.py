@@ -1,0 +1,62 @@
+"""Ask a server about pictures, with Python's standard library alone.
+
+    python classify.py [--url http://127.0.0.1:8501/v1/models/model] PICTURE...
+
+The address is that of the model, on `tl-app serve` or TensorFlow Serving alike. Where a token is
+wanted, it is taken from TL_APP_TOKEN. Prints one line a picture: file, label, probability.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def predict(url: str, pictures: Sequence[Path], *, timeout_seconds: float = 60.0) -> list[Any]:
+    """What the model says of each: "labels" and "probabilities", the best first, and "status".
+
+    Raises:
+        RuntimeError: the server refuses, with its reason.
+        OSError: it cannot be reached, or a file cannot be read.
+    """
+    instances = [{"b64": base64.b64encode(path.read_bytes()).decode()} for path in pictures]
+    headers = {"Content-Type": "application/json"}
+    if token := os.environ.get("TL_APP_TOKEN"):
+        headers["Authorization"] = f"Bearer {token}"
+    body = json.dumps({"instances": instances}).encode()
+    request = urllib.request.Request(f"{url}:predict", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_seconds) as answer:
+            return json.load(answer)["predictions"]
+    except urllib.error.HTTPError as error:
+        with error:
+            raise RuntimeError(json.load(error)["error"]) from error
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Ask a server about pictures.")
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+    parser.add_argument("--url", default="http://127.0.0.1:8501/v1/models/model")
+    arguments = parser.parse_args()
+    try:
+        rows = predict(arguments.url, arguments.pictures)
+    except (RuntimeError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path, row in zip(arguments.pictures, rows, strict=True):
+        usable = row["status"] == "ok"
+        best = f"{row['labels'][0]}\t{row['probabilities'][0]:.4f}" if usable else "unusable\t"
+        print(f"{path}\t{best}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
