@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -52,10 +53,13 @@ def test_columns_and_other_signatures(model, server, pictures, offline):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_no_rows(model, server):
-    assert ask(server, model, {"instances": []}).json == {"predictions": []}
+    """As TensorFlow Serving has it, rows have to be there and columns need not."""
+    assert ask(server, model, {"instances": []}).status == 400
     answer = ask(server, model, {"signature_name": "predict_tensor", "inputs": []}).json
     assert answer == {"outputs": {"label": [], "probabilities": []}}
-    assert ask(server, model, {"examples": []}, "classify").json == {"result": []}
+    assert ask(server, model, {"inputs": []}).json["outputs"]["labels"] == []
+    empty = {"signature_name": "predict_tensor", "instances": [[], []]}
+    assert ask(server, model, empty).status == 400
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -72,14 +76,20 @@ def test_a_bad_picture_harms_no_other(model, server, pictures, offline):
 @pytest.mark.parametrize("model", MODELS)
 def test_classify(model, server, pictures, offline):
     examples = [{"image_bytes": b64(pictures[0])}, {"image_bytes": [b64(pictures[3])]}, {}]
-    first, second, none = ask(server, model, {"examples": examples}, "classify").json["result"]
+    asked: dict[str, object] = {"signature_name": "classify", "examples": examples}
+    first, second, none = ask(server, model, asked, "classify").json["result"]
     assert none == []
     for pairs, told in ((first, offline[0]), (second, offline[3])):
         best = told.argsort()[::-1][:5]
         assert [label for label, _ in pairs] == [CLASS_NAMES[i] for i in best]
         np.testing.assert_allclose([score for _, score in pairs], told[best], atol=1e-4)
-    shared = {"context": {"image_bytes": b64(pictures[0])}, "examples": [{}]}
-    assert ask(server, model, shared, "classify").json["result"] == [first]
+    asked |= {"context": {"image_bytes": b64(pictures[0])}, "examples": [{}]}
+    assert ask(server, model, asked, "classify").json["result"] == [first]
+    # Its default signature predicts; a client that leaves the name out fails there as well.
+    del asked["signature_name"]
+    answer = ask(server, model, asked, "classify")
+    assert answer.status == 400
+    assert "tensorflow/serving/classify" in answer.json["error"]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -142,10 +152,11 @@ def test_errors_of_the_address(method, path, status, words, server):
         (b'{"instances": [], "inputs": []}', "either 'instances' or 'inputs'"),
         (b'{"instances": 1}', "no list"),
         (b'{"inputs": "x"}', "no list"),
+        (b'{"instances": []}', "No values"),
         (b'{"instances": [1]}', "neither a string nor an object"),
         (b'{"instances": [null]}', "neither a string nor an object"),
         (b'{"instances": [{"b64": 1}]}', "neither a string nor an object"),
-        (b'{"instances": [{"b64": "AAA"}]}', "cannot be decoded"),
+        (b'{"instances": [{"b64": "AAAAA"}]}', "cannot be decoded"),
         (b'{"instances": [{"b64": "\xc3\xa4"}]}', "cannot be decoded"),
         (b'{"instances": ["\\ud800"]}', "cannot be decoded"),
         (b'{"instances": [{"other": "x"}]}', "wanted: image_bytes"),
@@ -157,6 +168,7 @@ def test_errors_of_the_address(method, path, status, words, server):
         (b'{"signature_name": "predict_tensor", "instances": ["a"]}', "no tensor"),
         (b'{"signature_name": "predict_tensor", "instances": [1e999, NaN]}', "no tensor"),
         (b'{"signature_name": "predict_tensor", "inputs": {"x": []}}', "wanted: pixels"),
+        (b'{"instances": [' + b'"x",' * 300 + b'"x"]}', "at most 256 rows"),
     ],
     ids=lambda value: value[:40].decode("latin-1") if isinstance(value, bytes) else "",
 )
@@ -169,10 +181,35 @@ def test_errors_of_the_body(body, words, model, server):
 
 @pytest.mark.parametrize(
     "body",
-    [b"{}", b'{"examples": {}}', b'{"examples": [1]}', b'{"examples": [{"image_bytes": 1}]}'],
+    [
+        {},
+        {"examples": {}},
+        {"examples": []},
+        {"examples": [1]},
+        {"examples": [{"image_bytes": 1}]},
+        {"examples": [{}], "context": 1},
+    ],
 )
 def test_errors_of_classify(body, server):
+    body = {"signature_name": "classify", **body}
     assert server.post("/v1/models/light:classify", body).status == 400
+
+
+def test_small_liberties_of_clients(server, pictures, offline):
+    """Base64 without its padding, and inputs that nobody asked for."""
+    text = b64(pictures[0])["b64"]
+    for given in ({"b64": text.rstrip("=")}, {"image_bytes": {"b64": text}, "more": 1}):
+        (row,) = ask(server, "light", {"instances": [given]}).json["predictions"]
+        assert row["probabilities"][0] == pytest.approx(offline[0].max(), abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [500_000, 3_000_000])
+def test_a_body_of_many_small_things_is_refused_or_read_in_time(size, server):
+    """It would keep all others waiting."""
+    started = time.monotonic()
+    answer = server.post("/v1/models/light:predict", b'{"instances": [' + b"[]," * size + b"[]]}")
+    assert answer.status == (400 if size < 2_000_000 else 413)
+    assert time.monotonic() - started < 30
 
 
 def test_what_is_not_a_number_is_written_as_tensorflow_serving_writes_it():

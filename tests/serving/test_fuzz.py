@@ -6,7 +6,6 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
-from schemathesis.checks import CHECKS
 
 from tests.serving.servers import Client
 
@@ -61,7 +60,6 @@ DOCUMENT = {
     },
 }
 schema = schemathesis.openapi.from_dict(DOCUMENT)
-NOT_A_SERVER_ERROR = CHECKS.get_by_names(["not_a_server_error"])
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,6 @@ def asked(server: Client) -> Client:
 @settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck], derandomize=True)
 def test_no_request_breaks_the_server(case: Case, asked: Client) -> None:
     response = case.call(base_url=asked.url)
-    case.validate_response(response, checks=NOT_A_SERVER_ERROR)
     assert response.status_code in (200, 400, 404, 405), response.text
     if response.status_code != 200:
         assert set(response.json()) == {"error"}

@@ -86,6 +86,49 @@ def test_slow_clients_are_given_up(monkeypatch):
                 time.sleep(0.15)
 
 
+def test_headers_without_an_end_are_given_up():
+    with on_thread(Engine()) as client, client.raw() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            connection.sendall(b"x" * 100_000_000)
+        assert client.get("/healthz").status == 200
+
+
+def test_a_body_that_nobody_reads_holds_no_connection():
+    with on_thread(Engine()) as client, client.raw() as connection:
+        connection.sendall(
+            head(client, "Transfer-Encoding: chunked\r\n").replace(b"/m:", b"/nobody:")
+        )
+        assert answer_of(connection).status == 404
+        assert is_closed(connection)
+
+
+def test_a_plain_client_sees_that_its_body_was_too_large():
+    with on_thread(Engine(), limits=Limits(body_bytes=1000)) as client:
+        for _ in range(3):
+            assert client.post(ASK, b"x" * 20_000_000).status == 413
+
+
+def test_nothing_is_computed_for_who_has_gone():
+    engine = Engine()
+    engine.go_on.clear()
+    with on_thread(engine, n_threads=1) as client:
+        with client.raw() as connection:
+            body = json.dumps({"instances": ["x"] * 50}).encode()
+            connection.sendall(head(client, f"Content-Length: {len(body)}\r\n") + body)
+            until = time.monotonic() + 10
+            while b"tl_app_waiting_rows 50.0" not in client.get("/metrics").body:
+                assert time.monotonic() < until
+        # Only what a thread has begun is left.
+        while b"tl_app_waiting_rows 1.0" not in client.get("/metrics").body:
+            assert time.monotonic() < until
+        engine.go_on.set()
+        while b"tl_app_waiting_rows 0.0" not in client.get("/metrics").body:
+            assert time.monotonic() < until
+        assert client.post(ASK, ONE).status == 200
+        assert engine.n_rows == 2
+
+
 def test_half_closed_and_reset_connections_are_passed_over():
     with on_thread(Engine()) as client:
         for ending in (socket.SHUT_WR, socket.SHUT_RDWR):
@@ -116,8 +159,9 @@ def test_more_than_the_queue_holds_is_told_to_come_again():
         assert client.get("/healthz").status == 200
         engine.go_on.set()
         assert [one.result().status for one in waiting] == [200, 200]
-        # One that is larger than the queue is answered where nobody waits.
-        assert client.post(ASK, {"instances": ["x"] * 9}).status == 200
+        answer = client.post(ASK, {"instances": ["x"] * 5})
+        assert answer.status == 400
+        assert "at most 4 rows" in answer.json["error"]
         assert b"tl_app_waiting_rows 0.0" in client.get("/metrics").body
 
 
@@ -156,9 +200,10 @@ def test_a_token_is_wanted():
             answer = client.post(ASK, ONE)
             assert answer.status == 401, value
             assert answer.headers["www-authenticate"] == "Bearer"
-            for path in ("/", "/metrics", "/v1/models", "/v1/models/m"):
+            for path in ("/metrics", "/v1/models", "/v1/models/m"):
                 assert client.get(path).status == 401
-            assert client.get("/healthz").status == 200
+            for path in ("/", "/healthz"):
+                assert client.get(path).status == 200
         client.headers = {"Authorization": "bearer secret"}
         assert client.post(ASK, ONE).status == 200
         assert client.get("/metrics").status == 200
@@ -172,6 +217,10 @@ def test_a_page_of_another_site_cannot_ask_under_its_own_name(host):
         with client.raw() as connection:
             connection.sendall(f"GET /v1/models HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             assert answer_of(connection).status == 403
+        for origin in ("https://evil.example", "null", f"http://localhost:{client.port + 1}"):
+            assert client.ask("POST", ASK, b"{}", {"Origin": origin}).status == 403
+        own = {"Origin": f"http://localhost:{client.port}", "Host": f"localhost:{client.port}"}
+        assert client.ask("GET", "/v1/models", headers=own).status == 200
         for good in ("localhost", f"localhost:{client.port}", "127.0.0.1", "[::1]:80"):
             assert client.ask("GET", "/v1/models", headers={"Host": good}).status == 200
 
@@ -190,12 +239,12 @@ def test_a_small_file_of_a_huge_picture_is_unusable(server):
 
 @pytest.mark.slow
 def test_a_signal_lets_what_was_accepted_finish(exported, pictures):
-    process, client, log = start(exported / "light")
+    process, client, log = start(exported / "light", "--queue", 3000)
     body = {"instances": [b64(pictures[0])] * 3000}
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.post, "/v1/models/light:predict", body)
         until = time.monotonic() + 20
-        while b"tl_app_waiting_rows 3000.0" not in client.get("/metrics").body:
+        while b"tl_app_waiting_rows 0.0" in client.get("/metrics").body:
             assert time.monotonic() < until
         process.send_signal(signal.SIGTERM)
         assert answer.result().status == 200
@@ -257,7 +306,8 @@ def test_what_cannot_be_served_is_told(exported, tmp_path, capfd, monkeypatch):
         (light, "--tls-cert", tmp_path / "gone"): (2, "a certificate and its key"),
         (light, "--tls-cert", tmp_path / "gone", "--tls-key", light): (2, "cannot be used"),
         (light, "--queue", "0", "--timeout", "-1"): (2, "queue 0"),
-        (light, "--port", "99999"): (2, "cannot listen there"),
+        (light, "--port", "99999"): (2, "no such port"),
+        (light, "--host", "x" * 70): (2, "cannot listen there"),
     }
     for arguments, (code, words) in cases.items():
         found, said = refused(capfd, *arguments)

@@ -28,7 +28,8 @@ def serve(
     token_file: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
-    max_body_mb: float = 64.0,
+    max_body_mb: float = 32.0,
+    max_pixels: int = 32_000_000,
     queue: int = 256,
     timeout_seconds: float = 30.0,
     output: Path,
@@ -45,6 +46,7 @@ def serve(
         token_file: holds the token that requests have to bear; None takes the environment's
             TL_APP_TOKEN, and no token where that is not set.
         max_body_mb, queue, timeout_seconds: see `web.Limits`.
+        max_pixels: larger pictures are unusable.
         output: where runs are looked for by name.
         reporter: is told what is served where.
 
@@ -64,7 +66,13 @@ def serve(
             f"The server needs packages that are not installed: {error.name}.",
             next_step="pip install 'tl_app[serve]'",
         ) from error
-    _require_sound(engine, serving_models.ENGINE_NAMES, max_body_mb, queue, timeout_seconds)
+    bounds = {
+        "largest body": max_body_mb,
+        "most pixels": max_pixels / 1e6,
+        "queue": queue,
+        "time-out": timeout_seconds,
+    }
+    _require_sound(engine, serving_models.ENGINE_NAMES, bounds)
     if (certificate is None) != (key is None):
         raise ConfigError(
             "TLS takes a certificate and its key.", allowed="--tls-cert FILE with --tls-key FILE"
@@ -78,7 +86,7 @@ def serve(
         logging.captureWarnings(True)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
         logging.getLogger("tl_app.serving").setLevel(logging.INFO)
-        served = serving_models.Models(found, serving_models.build_loader(engine))
+        served = serving_models.Models(found, serving_models.build_loader(engine, max_pixels))
         served.refresh(everything=True)
         if not any(one.find() for one in served):
             raise _none_loaded(served)
@@ -114,21 +122,11 @@ def serve(
         run(app, listening, address, tell)
 
 
-def _require_sound(
-    engine: str,
-    engines: tuple[str, ...],
-    max_body_mb: float,
-    queue: int,
-    timeout_seconds: float,
-) -> None:
+def _require_sound(engine: str, engines: tuple[str, ...], bounds: Mapping[str, float]) -> None:
     problems = []
     if engine not in ("auto", *engines):
         problems.append(f"engine {engine}: auto, {', '.join(engines)}")
-    for what, value in (
-        ("largest body", max_body_mb),
-        ("queue", queue),
-        ("time-out", timeout_seconds),
-    ):
+    for what, value in bounds.items():
         if not 0 < value < 1e6:
             problems.append(f"{what} {value:g}: more than 0")
     if problems:

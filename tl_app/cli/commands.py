@@ -304,6 +304,7 @@ def serve(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
         certificate=_path_or_none(arguments.tls_cert),
         key=_path_or_none(arguments.tls_key),
         max_body_mb=arguments.max_body_mb,
+        max_pixels=arguments.max_pixels,
         queue=arguments.queue,
         timeout_seconds=arguments.timeout,
         output=Path(arguments.output),

@@ -367,14 +367,21 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-cert", metavar="FILE", help="a certificate, PEM; with --tls-key")
     parser.add_argument("--tls-key", metavar="FILE", help="its key, PEM")
     parser.add_argument(
-        "--max-body-mb", type=float, default=64.0, metavar="MB", help="of a request (default: 64)"
+        "--max-body-mb", type=float, default=32.0, metavar="MB", help="of a request (default: 32)"
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=32_000_000,
+        metavar="N",
+        help="of a picture; larger ones are unusable (default: 32000000)",
     )
     parser.add_argument(
         "--queue",
         type=int,
         default=256,
         metavar="N",
-        help="pictures or texts that may wait; more are told 429 (default: 256)",
+        help="pictures or texts that may wait, or be in one request (default: 256)",
     )
     parser.add_argument(
         "--timeout", type=float, default=30.0, metavar="SECONDS", help="of a request (default: 30)"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
@@ -39,6 +40,8 @@ _ORIENTATION_TAG = 0x0112
 _BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
 _VALUE_BYTES = {3: 2, 4: 4}
 """Of EXIF's kinds of whole numbers."""
+
+STRIP_ROWS = 64
 
 _PNG_BIT_DEPTH = 24
 """Place of the byte in a PNG file."""
@@ -128,6 +131,7 @@ def _orientation(exif: bytes) -> int:
 
 
 def _decode_png(encoded: bytes) -> Levels:
+    _require_whole_png(encoded)
     if encoded[_PNG_BIT_DEPTH] == 16:
         return _on_white(_deep_png(encoded))
     image = PngImagePlugin.PngImageFile(io.BytesIO(encoded))
@@ -136,6 +140,30 @@ def _decode_png(encoded: bytes) -> Levels:
         # Pillow spreads grey levels of 2 and 4 bits over 8, and not the one that is transparent.
         image.info["transparency"] = key * 255 // (2 ** encoded[_PNG_BIT_DEPTH] - 1)
     return _on_white(_loaded(image))
+
+
+def _require_whole_png(encoded: bytes) -> None:
+    """Pillow passes over wrong sums of pixels, a second header and a missing end.
+
+    Raises:
+        ValueError: a chunk that a picture cannot do without is damaged, or one is missing.
+    """
+    position, n_headers, is_over = 8, 0, False
+    while not is_over:
+        length = int.from_bytes(encoded[position : position + 4], "big")
+        kind = encoded[position + 4 : position + 8]
+        end = position + 12 + length
+        if len(kind) < 4 or end > len(encoded):
+            raise ValueError("it ends before its last chunk")
+        if kind[:1].isupper():
+            given = int.from_bytes(encoded[end - 4 : end], "big")
+            if zlib.crc32(memoryview(encoded)[position + 4 : end - 4]) != given:
+                raise ValueError(f"the sum of a chunk {kind.decode('ascii', 'replace')} is wrong")
+        n_headers += kind == b"IHDR"
+        is_over = kind == b"IEND"
+        position = end
+    if n_headers != 1:
+        raise ValueError(f"it has {n_headers} headers")
 
 
 def _deep_png(encoded: bytes) -> np.ndarray:
@@ -199,12 +227,18 @@ def _on_white(levels: np.ndarray) -> Levels:
     """1 to 4 channels, alpha last, to three: exact integers, rounded to the nearest level."""
     if levels.shape[2] in (2, 4):
         full = int(np.iinfo(levels.dtype).max)
-        colour, alpha = levels[..., :-1], levels[..., -1:].astype(np.uint64)
-        if int(alpha.min()) < full:
-            mixed = (colour * alpha + full * (full - alpha) + full // 2) // full
-            levels = mixed.astype(levels.dtype)
-        else:
-            levels = colour
+        colour = levels[..., :-1]
+        if int(levels[..., -1].min()) < full:
+            mixed = np.empty(colour.shape, levels.dtype)
+            # In strips: the products are wide numbers.
+            for top in range(0, len(levels), STRIP_ROWS):
+                strip = levels[top : top + STRIP_ROWS].astype(np.uint32)
+                alpha = strip[..., -1:]
+                product = strip[..., :-1] * alpha + full * (full - alpha)
+                # 16 bits fill 32 to the last: (p + full // 2) // full without the carry.
+                mixed[top : top + STRIP_ROWS] = product // full + (product % full > full // 2)
+            colour = mixed
+        levels = colour
     return np.repeat(levels, 3, axis=2) if levels.shape[2] == 1 else levels
 
 

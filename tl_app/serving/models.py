@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -23,10 +24,16 @@ LOG = logging.getLogger("tl_app.serving")
 SAVED_MODEL = "savedmodel"
 ENGINE_NAMES = (*ENGINES, SAVED_MODEL)
 
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Name, size, time and number of each file: others of one name have another."""
+
 State = Literal["LOADING", "AVAILABLE", "END"]
 
 N_MEASURED = 10
 """Pictures by which engines are timed, after one that is not counted."""
+
+MAX_PIXELS = 32_000_000
+"""Of a picture: some hundred megabytes of memory while it is decoded."""
 
 Load = Callable[[Path], Servable]
 
@@ -40,12 +47,14 @@ class Version:
         state: in TensorFlow Serving's words.
         servable: what answers, while it is AVAILABLE.
         problem: why it cannot be loaded; empty where it can.
+        stamp: of its files when they were looked at.
     """
 
     number: int
     state: State = "LOADING"
     servable: Servable | None = None
     problem: str = ""
+    stamp: Stamp = ()
 
     def to_dict(self) -> dict[str, object]:
         code = "FAILED_PRECONDITION" if self.problem else "OK"
@@ -68,14 +77,14 @@ class Model:
         folder: holds the versions, or is one.
         labels: name -> number of the version that it means.
         versions: by number; those that are gone, too.
-        seen: the versions that were there when it was last refreshed.
+        seen: what was there when it was last refreshed.
     """
 
     name: str
     folder: Path
     labels: Mapping[str, int] = field(default_factory=dict)
     versions: dict[int, Version] = field(default_factory=dict)
-    seen: frozenset[int] = frozenset()
+    seen: Mapping[int, Stamp] = field(default_factory=dict)
 
     def complete(self) -> dict[int, Path]:
         """Number -> folder of the versions that are there now."""
@@ -88,7 +97,7 @@ class Model:
     def refresh(self, load: Load) -> None:
         """Load what is new and wanted, then let go of what is not wanted any more."""
         found = self.complete()
-        self.seen = frozenset(found)
+        self.seen = {number: _stamp(path) for number, path in found.items()}
         kept = {n for n in self.labels.values() if n in found and self._have(n, found[n], load)}
         for number in sorted(found, reverse=True):
             if self._have(number, found[number], load):
@@ -104,30 +113,37 @@ class Model:
     def _have(self, number: int, folder: Path, load: Load) -> bool:
         """Whether a version is available, if need be after loading it; asked once of a bad one."""
         version = self.versions.setdefault(number, Version(number))
-        if version.servable is not None or version.problem:
+        stamp = self.seen[number]
+        if version.stamp == stamp and (version.servable is not None or version.problem):
             return version.servable is not None
-        version.state = "LOADING"
+        version.stamp, version.problem = stamp, ""
+        if version.servable is None:
+            version.state = "LOADING"
         started = time.perf_counter()
         try:
-            version.servable = load(folder)
-        except (TlAppError, OSError) as error:
-            version.state = "END"
-            version.problem = error.problem if isinstance(error, TlAppError) else str(error)
+            servable = load(folder)
+        except TlAppError as error:
+            version.problem = error.problem
+        except Exception as error:  # whatever it is, it must not stop what is served
+            LOG.exception("%s, version %d", self.name, number)
+            version.problem = f"{type(error).__name__}: {error}"
+        if version.problem:
+            version.state, version.servable = "END", None
             LOG.error("%s, version %d: %s", self.name, number, version.problem)
             return False
-        version.state = "AVAILABLE"
+        version.state, version.servable = "AVAILABLE", servable
         LOG.info(
             "%s, version %d: %s, ready in %.1f s",
             self.name,
             number,
-            version.servable.engine,
+            servable.engine,
             time.perf_counter() - started,
         )
         return True
 
     def needs_refresh(self) -> bool:
         """Whether versions have come or gone."""
-        return self.complete().keys() != self.seen
+        return {n: _stamp(path) for n, path in self.complete().items()} != self.seen
 
     def find(
         self, number: int | None = None, label: str | None = None
@@ -213,10 +229,11 @@ def find_models(
     return {place: Model(place, path, own[place]) for place, path in places.items()}
 
 
-def build_loader(engine: str) -> Load:
+def build_loader(engine: str, max_pixels: int = MAX_PIXELS) -> Load:
     """What loads a version folder.
 
     Args:
+        max_pixels: larger pictures are unusable, whatever the model took in training.
         engine: one of ENGINE_NAMES, or "auto": the fastest of the small formats that are there,
             else the SavedModel; with a GPU the SavedModel first.
     """
@@ -229,16 +246,16 @@ def build_loader(engine: str) -> Load:
             if has_saved_model and (has_gpu() or not small):
                 wanted = SAVED_MODEL
             else:
-                return _fastest([_small(version_folder, name) for name in small])
+                return _fastest(_loadable(version_folder, small, max_pixels))
         if wanted == SAVED_MODEL and has_saved_model:
             from tl_app.libraries import loading
 
             with loading():
                 from tl_app.serving.saved_model import SavedModelServable
 
-                return SavedModelServable(version_folder)
+                return SavedModelServable(version_folder, max_pixels)
         if wanted in small:
-            return _small(version_folder, wanted)
+            return _small(version_folder, wanted, max_pixels)
         there = [*small, *([SAVED_MODEL] if has_saved_model else [])]
         raise RunError(
             f"This version has no file for the engine {wanted}.",
@@ -255,10 +272,30 @@ def has_gpu() -> bool:
     return Path("/dev/nvidia0").exists()
 
 
-def _small(version_folder: Path, name: str) -> Servable:
+def _small(version_folder: Path, name: str, max_pixels: int) -> Servable:
     from tl_app.serving.small import SmallServable
 
-    return SmallServable(version_folder, name)
+    return SmallServable(version_folder, name, max_pixels)
+
+
+def _loadable(version_folder: Path, names: Sequence[str], max_pixels: int) -> list[Servable]:
+    """Those of several files that this machine can run.
+
+    Raises:
+        TlAppError: it can run none.
+    """
+    found: list[Servable] = []
+    problems: list[TlAppError] = []
+    for name in names:
+        try:
+            found.append(_small(version_folder, name, max_pixels))
+        except TlAppError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    for problem in problems:
+        LOG.warning("%s: %s", version_folder, problem.problem)
+    return found
 
 
 def _fastest(servables: list[Servable]) -> Servable:
@@ -280,9 +317,22 @@ def _fastest(servables: list[Servable]) -> Servable:
     return servables[int(np.argmin(speeds))]
 
 
+def _stamp(folder: Path) -> Stamp:
+    """Of the files of a version; of none where it is gone."""
+    found = []
+    for name in _model_files():
+        with suppress(OSError):
+            status = (folder / name).stat()
+            found.append((name, status.st_size, status.st_mtime_ns, status.st_ino))
+    return tuple(found)
+
+
+def _model_files() -> list[str]:
+    return [MODEL_FILE, *(file_name(name) for name in ENGINES)]
+
+
 def _is_version(folder: Path) -> bool:
-    names = [MODEL_FILE, *(file_name(name) for name in ENGINES)]
-    return any((folder / name).is_file() for name in names)
+    return any((folder / name).is_file() for name in _model_files())
 
 
 def _holds_versions(folder: Path) -> bool:

@@ -75,12 +75,18 @@ def read_classify(body: bytes, feature: str) -> list[bytes]:
         RequestError: it is no such body.
     """
     values = _read_object(body)
-    name = _signature_name(values, "classify")
-    if name not in (DEFAULT, "classify"):
-        raise RequestError(400, f'Serving signature name: "{name}" is no signature to classify')
+    name = _signature_name(values)
+    if name != "classify":
+        raise RequestError(
+            400,
+            "Expected classification signature method_name to be tensorflow/serving/classify, "
+            f'which "{name}" has not; ask with "signature_name": "classify"',
+        )
     examples = values.get("examples")
     if not isinstance(examples, list) or not all(isinstance(one, dict) for one in examples):
         raise RequestError(400, "A request to classify has 'examples', a list of objects")
+    if not examples:
+        raise RequestError(400, "'examples' is an empty list")
     context = values.get("context", {})
     if not isinstance(context, dict):
         raise RequestError(400, "'context' is no object")
@@ -152,6 +158,8 @@ def _rows(instances: Any, signature: Signature) -> Tensors:
     """Row format: a list of values, or of objects that name the inputs."""
     if not isinstance(instances, list):
         raise RequestError(400, "'instances' is no list")
+    if not instances:
+        raise RequestError(400, "No values in 'instances' array")
     columns: dict[str, list[Any]] = {name: [] for name in signature.inputs}
     for number, instance in enumerate(instances):
         if _is_named(instance):
@@ -184,7 +192,7 @@ def _is_named(value: Any) -> bool:
 
 
 def _require_names(given: Mapping[str, Any], signature: Signature, where: str) -> None:
-    if set(given) != set(signature.inputs):
+    if not set(signature.inputs) <= set(given):
         raise RequestError(
             400,
             f"{where} has the inputs {', '.join(sorted(given)) or 'none'}; "
@@ -202,7 +210,7 @@ def _tensor(name: str, values: Any, tensor: Tensor) -> Any:
         array = np.asarray(values)
     except (ValueError, OverflowError):
         raise RequestError(400, f"{name} is no tensor of the shape {wanted}") from None
-    if array.size == 0:
+    if array.shape == (0,):
         array = np.zeros((0, *(n or 0 for n in tensor.shape[1:])), _NUMPY[tensor.dtype])
     is_whole = array.dtype.kind in "iu"
     is_number = is_whole or (array.dtype.kind == "f" and tensor.dtype == "DT_FLOAT")
@@ -215,8 +223,13 @@ def _tensor(name: str, values: Any, tensor: Tensor) -> Any:
             f"{name} is no tensor of {tensor.dtype} and the shape {wanted}; "
             f"its shape is {list(array.shape)}",
         )
+    wanted_type = _NUMPY[tensor.dtype]
+    if is_whole and tensor.dtype == "DT_INT32" and array.size:
+        limits = np.iinfo(np.int32)
+        if int(array.min()) < limits.min or int(array.max()) > limits.max:
+            raise RequestError(400, f"{name} has numbers that are no {tensor.dtype}")
     with np.errstate(over="ignore"):
-        return array.astype(_NUMPY[tensor.dtype])
+        return array.astype(wanted_type)
 
 
 def _shape_text(tensor: Tensor) -> str:
@@ -229,7 +242,8 @@ def _bytes(value: Any, where: str) -> bytes:
         if isinstance(value, str):
             return value.encode()
         if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
-            return base64.b64decode(value["b64"], validate=True)
+            text = value["b64"]
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (UnicodeEncodeError, binascii.Error, ValueError) as error:
         raise RequestError(400, f"{where} cannot be decoded: {error}") from None
     raise RequestError(400, f'{where} is neither a string nor an object {{"b64": STRING}}')

@@ -22,6 +22,8 @@ from tl_app.errors import ConfigError
 HEADER_SECONDS = 10.0
 """For the first line and the headers of a request to arrive."""
 
+HEADER_BYTES = 65_536
+
 KEEP_ALIVE_SECONDS = 60
 GRACE_SECONDS = 60
 """For what was accepted to be answered after a signal."""
@@ -65,6 +67,7 @@ class PatientProtocol(HttpToolsProtocol):
     holds no connection."""
 
     _waiting: asyncio.TimerHandle | None = None
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -74,6 +77,13 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_message_begin()
         if self._waiting is None:
             self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._waiting is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEADER_BYTES and not self.transport.is_closing():
+                self.transport.close()
 
     def on_headers_complete(self) -> None:
         self._forget()
@@ -90,11 +100,17 @@ class PatientProtocol(HttpToolsProtocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+        self._head_bytes = 0
 
     def _give_up(self) -> None:
         self._waiting = None
-        if not self.transport.is_closing():
+        if self._is_answering():  # the next request may wait until this one is answered
+            self._wait()
+        elif not self.transport.is_closing():
             self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
 
 class _Server(uvicorn.Server):
@@ -122,7 +138,7 @@ def listen(address: Address) -> socket.socket:
     if address.certificate is not None:
         try:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-                address.certificate, address.key
+                address.certificate, address.key, password=lambda: ""
             )
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(
@@ -131,13 +147,20 @@ def listen(address: Address) -> socket.socket:
                 allowed="a certificate and its key in PEM, without a passphrase",
             ) from error
     try:
+        if not 0 <= address.port <= 65_535:  # larger ones would be taken for what is left of them
+            raise OSError("there is no such port")
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(found[0], socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(found[4])
-    except OSError as error:
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(found[4])
+        except BaseException:
+            listening.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
         raise ConfigError(
-            f"The server cannot listen there: {error.strerror or error}.",
+            f"The server cannot listen there: {reason or error}.",
             received=f"{address.host}, port {address.port}",
             allowed="an address of this machine, and a port that nobody has",
             next_step="--port 0 takes a free one",

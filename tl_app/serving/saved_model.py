@@ -14,6 +14,7 @@ from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.served_input import INPUT_NAMES
 from tl_app.inputs.files import encoded_of
 from tl_app.records import Preprocessing
+from tl_app.serving.rest import RequestError
 from tl_app.serving.signatures import DType, Signature, Tensor, Tensors
 
 _DTYPES: dict[Any, DType] = {
@@ -29,7 +30,7 @@ class SavedModelServable:
     engine = "savedmodel"
     rows_apart = False
 
-    def __init__(self, version_folder: Path) -> None:
+    def __init__(self, version_folder: Path, max_pixels: int) -> None:
         """
         Raises:
             RunError: as in `SavedModelClassifier`.
@@ -38,7 +39,9 @@ class SavedModelServable:
         self.modality = self._classifier.modality
         self.input_name = INPUT_NAMES[self._classifier.modality]
         processing = self._classifier.processing
-        self.max_pixels = processing.max_pixels if isinstance(processing, Preprocessing) else None
+        self.max_pixels: int | None = None
+        if isinstance(processing, Preprocessing):
+            self.max_pixels = min(max_pixels, processing.max_pixels)
         # `classify` is asked by its own verb, which makes its examples itself.
         self.signatures = {
             name: Signature(
@@ -61,7 +64,11 @@ class SavedModelServable:
             else tf.constant(values)
             for name, values in given.items()
         }
-        outputs = self._classifier.signatures[signature](**tensors)
+        try:
+            outputs = self._classifier.signatures[signature](**tensors)
+        except tf.errors.InvalidArgumentError as error:
+            # Numbers of no token, say. Pictures and texts raise nothing.
+            raise RequestError(400, error.message.splitlines()[0]) from error
         return {name: _values(tensor) for name, tensor in outputs.items()}
 
     def _readable(self, data: bytes) -> bytes:

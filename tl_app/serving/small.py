@@ -10,7 +10,8 @@ import numpy as np
 from tl_app.errors import UnusablePicture
 from tl_app.export.assets import STATUS_OK, STATUS_UNUSABLE, TOP_K, encode_name
 from tl_app.export.small_model import SmallModel
-from tl_app.inputs.files import encoded_of
+from tl_app.inputs.decode_budget import DecodeBudget
+from tl_app.inputs.files import picture_file_of
 from tl_app.serving.signatures import DEFAULT, Signature, Tensor, Tensors
 
 INPUT = "image_bytes"
@@ -24,14 +25,15 @@ class SmallServable:
     input_name = INPUT
     rows_apart = True
 
-    def __init__(self, version_folder: Path, small_format: str) -> None:
+    def __init__(self, version_folder: Path, small_format: str, max_pixels: int) -> None:
         """
         Raises:
             RunError, EngineUnavailable: as in `SmallModel`.
         """
         self.engine = small_format
         self._model = SmallModel(version_folder, small_format)
-        self.max_pixels = self._model.preprocessing.max_pixels
+        self.max_pixels = min(max_pixels, self._model.preprocessing.max_pixels)
+        self._decoding = DecodeBudget(self.max_pixels)
         self._names = [encode_name(name) for name in self._model.class_names]
         size, n_classes = self._model.preprocessing.image_size_px, len(self._names)
         k = min(TOP_K, n_classes)
@@ -64,7 +66,9 @@ class SmallServable:
         status = []
         for row, given in zip(rows, inputs[INPUT], strict=True):
             try:
-                answer = self._model.answer(encoded_of(given, max_pixels=self.max_pixels))
+                file = picture_file_of(given, max_pixels=self.max_pixels)
+                with self._decoding.reserve(file.n_pixels):
+                    answer = self._model.answer(file.encoded)
             except UnusablePicture as problem:
                 answer = problem
             if isinstance(answer, UnusablePicture):

@@ -9,11 +9,14 @@ import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
+from typing import TypeVar
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -39,12 +42,27 @@ from tl_app.serving.signatures import (
     Tensors,
     n_rows,
 )
-from tl_app.serving.workers import Workers
+from tl_app.serving.workers import Gone, NobodyWaits, Workers
+
+T = TypeVar("T")
 
 LOG = logging.getLogger("tl_app.serving")
 
-OPEN_PATHS = ("/healthz",)
-"""Asked without a token, by who looks whether the server lives."""
+OPEN_PATHS = ("/", "/healthz")
+"""Asked without a token: by a browser, which bears none when it opens a page, and by who looks
+whether the server lives."""
+
+BODIES_AT_ONCE = 4
+"""So many of the largest bodies are held together."""
+
+DRAIN_SECONDS = 2.0
+"""A client is listened to so long after its body was refused: who is cut off sees no answer."""
+
+MAX_ELEMENTS = 2_000_000
+"""Of a body: more take seconds to read, in which nobody else is answered."""
+
+READ_APART_BYTES = 1_000_000
+"""Larger bodies are read on a thread of their own."""
 
 CLIENT_GONE = 499
 """Of nginx: nobody is there to be answered."""
@@ -62,7 +80,7 @@ class Limits:
         poll_seconds: between two looks for new versions.
     """
 
-    body_bytes: int = 64_000_000
+    body_bytes: int = 32_000_000
     body_seconds: float = 30.0
     request_seconds: float = 30.0
     queue_rows: int = 256
@@ -102,6 +120,7 @@ class _Server:
         self._models, self._limits = models, limits
         self._token = None if token is None else token.encode()
         self._hosts = hosts
+        self._held_bytes = 0
         self._workers = Workers(n_threads, limits.queue_rows, limits.request_seconds)
         self._metrics = Metrics()
         self._page, self._page_policy = _page()
@@ -118,7 +137,11 @@ class _Server:
                 methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"],
             ),
         ]
-        return Starlette(routes=routes, lifespan=self._lifespan)
+        return Starlette(
+            routes=routes,
+            lifespan=self._lifespan,
+            exception_handlers={HTTPException: _http_error},
+        )
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -135,8 +158,8 @@ class _Server:
             await asyncio.sleep(self._limits.poll_seconds)
             try:
                 await asyncio.to_thread(self._models.refresh)
-            except OSError as error:
-                LOG.error("cannot look for new versions: %s", error)
+            except Exception:  # whatever one model has, the others go on
+                LOG.exception("cannot look for new versions")
 
     # --- around every request ----------------------------------------------------------
 
@@ -154,10 +177,10 @@ class _Server:
                     response.headers["WWW-Authenticate"] = "Bearer"
                 if error.status == 429:
                     response.headers["Retry-After"] = "1"
-                if error.status in (408, 413):
+                if request.method != "GET" and not getattr(request.state, "is_read", False):
                     # What is left of the body is not read.
                     response.headers["Connection"] = "close"
-            except ClientDisconnect:
+            except (ClientDisconnect, NobodyWaits):
                 response = Response(status_code=CLIENT_GONE)
             response.headers.setdefault("X-Content-Type-Options", "nosniff")
             return response
@@ -169,6 +192,9 @@ class _Server:
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if self._hosts is not None and name.strip("[]") not in self._hosts:
             raise RequestError(403, "This server does not go by that name")
+        origin = request.headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            raise RequestError(403, "Pages of other sites may not ask this server")
 
     def _require_token(self, request: Request) -> None:
         if self._token is None or _path(request) in OPEN_PATHS:
@@ -178,24 +204,39 @@ class _Server:
         if scheme.lower() != "bearer" or not is_right:
             raise RequestError(401, "A bearer token is wanted")
 
-    async def _body(self, request: Request) -> bytes:
-        limit = self._limits.body_bytes
-        too_large = RequestError(413, f"The body has more than {limit:,} bytes")
-        length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length) > limit:
-            raise too_large
+    @asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+        """The whole body, which counts as held until it is answered."""
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise RequestError(415, "Bodies come without a content encoding")
         body = bytearray()
         try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > limit:
-                        raise too_large
-        except TimeoutError:
-            raise RequestError(408, "The body did not arrive in time") from None
-        return bytes(body)
+            try:
+                async with asyncio.timeout(self._limits.body_seconds):
+                    await self._receive(request, body)
+            except TimeoutError:
+                raise RequestError(408, "The body did not arrive in time") from None
+            yield bytes(body)
+        finally:
+            self._held_bytes -= len(body)
+
+    async def _receive(self, request: Request, body: bytearray) -> None:
+        limit = self._limits.body_bytes
+        too_large = RequestError(413, f"The body has more than {limit:,} bytes")
+        stream = request.stream()
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            await _drain(stream)
+            raise too_large
+        async for chunk in stream:
+            body += chunk
+            self._held_bytes += len(chunk)
+            if len(body) > limit:
+                await _drain(stream)
+                raise too_large
+            if self._held_bytes > BODIES_AT_ONCE * limit:
+                raise RequestError(429, "Too many large requests at once; ask again")
+        request.state.is_read = True
 
     # --- what is answered --------------------------------------------------------------
 
@@ -286,13 +327,15 @@ class _Server:
         shown = name if model is not None else "unknown"
         try:
             _, servable = _servable(name, model, number, label)
-            body = await self._body(request)
-            started = time.perf_counter()
-            return _json(await self._answer(shown, servable, verb, body))
+            async with self._body(request) as body:
+                started = time.perf_counter()
+                return _json(
+                    await self._answer(shown, servable, verb, body, partial(_gone, request))
+                )
         except RequestError as error:
             code = error.status
             raise
-        except ClientDisconnect:
+        except (ClientDisconnect, NobodyWaits):
             code = CLIENT_GONE
             raise
         except Exception:
@@ -305,26 +348,62 @@ class _Server:
             self._metrics.seconds.labels(shown, verb).observe(seconds)
             LOG.debug("%s %s %d %.1f ms", shown, verb, code, 1000 * seconds)
 
-    async def _answer(self, name: str, servable: Servable, verb: str, body: bytes) -> bytes:
+    async def _answer(
+        self, name: str, servable: Servable, verb: str, body: bytes, gone: Gone
+    ) -> bytes:
+        if body.count(b",") + body.count(b"{") > MAX_ELEMENTS:
+            raise RequestError(413, f"The body has more than {MAX_ELEMENTS:,} numbers and objects")
         if verb == "regress":
             raise RequestError(
                 400, "Expected regress signature method_name to be tensorflow/serving/regress"
             )
         if verb == "classify":
-            examples = read_classify(body, servable.input_name)
-            return classify_body(
-                await self._run(name, servable, DEFAULT, {servable.input_name: examples})
-            )
-        asked = read_predict(body, servable.signatures)
-        return predict_body(asked, await self._run(name, servable, asked.signature, asked.inputs))
+            examples = await _read(body, read_classify, servable.input_name)
+            inputs = {servable.input_name: examples}
+            return classify_body(await self._run(name, servable, DEFAULT, inputs, gone))
+        asked = await _read(body, read_predict, servable.signatures)
+        outputs = await self._run(name, servable, asked.signature, asked.inputs, gone)
+        return predict_body(asked, outputs)
 
-    async def _run(self, name: str, servable: Servable, signature: str, inputs: Tensors) -> Tensors:
-        outputs = await self._workers.run(servable, signature, inputs)
+    async def _run(
+        self,
+        name: str,
+        servable: Servable,
+        signature: str,
+        inputs: Tensors,
+        gone: Gone,
+    ) -> Tensors:
+        outputs = await self._workers.run(servable, signature, inputs, gone)
         self._metrics.rows.labels(name).inc(n_rows(inputs))
         self._metrics.unusable.labels(name).inc(
             sum(status != STATUS_OK for status in outputs.get("status", ()))
         )
         return outputs
+
+
+async def _read(body: bytes, read: Callable[..., T], *arguments: object) -> T:
+    if len(body) < READ_APART_BYTES:
+        return read(body, *arguments)
+    return await asyncio.to_thread(read, body, *arguments)
+
+
+async def _drain(stream: AsyncIterator[bytes]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in stream:
+                pass
+
+
+async def _gone(request: Request) -> None:
+    """Ends when the client does, after its body was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Of Starlette's own: a method that an address does not take."""
+    assert isinstance(error, HTTPException)
+    return _json(error_body(error.detail), error.status_code)
 
 
 def _path(request: Request) -> str:
@@ -350,9 +429,11 @@ def _servable(
         RequestError: there is no such version.
     """
     if model is not None:
-        if label is not None and label not in model.labels:
-            raise RequestError(400, f"Unrecognized servable version label: {label}")
-        found = model.find(number, label)
+        if label is not None:
+            if label not in model.labels:
+                raise RequestError(400, f"Unrecognized servable version label: {label}")
+            number = model.labels[label]
+        found = model.find(number)
         if found is not None:
             return found
     which = f"Latest({name})" if number is None else f"Specific({name}, {number})"

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from tl_app.serving.rest import RequestError
 from tl_app.serving.signatures import Servable, Tensors, joined, n_rows
+
+Gone = Callable[[], Coroutine[Any, Any, None]]
+"""Ends when nobody waits for an answer any more."""
+
+
+class NobodyWaits(Exception):
+    """An answer that nobody would receive was given up."""
 
 
 class Workers:
     """Runs requests on threads.
 
-    A request with many rows is shared out over all threads where the engine takes single rows;
-    what several requests hold of a batch is left to engines that gain from it.
+    Where the engine takes single rows, each row of a request is a job of its own: a request is
+    shared out over all threads, and what has not begun can be left when nobody waits for it.
 
     Args:
         n_threads: one for each core.
@@ -23,50 +31,67 @@ class Workers:
     """
 
     def __init__(self, n_threads: int, queue_rows: int, timeout_seconds: float) -> None:
-        self.n_threads = n_threads
         self._queue_rows = queue_rows
         self._timeout_seconds = timeout_seconds
         self.n_rows = 0
         self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="tl_app-serving")
 
-    async def run(self, servable: Servable, signature: str, inputs: Tensors) -> Tensors:
+    async def run(self, servable: Servable, signature: str, inputs: Tensors, gone: Gone) -> Tensors:
         """
+        Args:
+            servable, signature, inputs: what is asked of whom.
+            gone: ends when nobody waits any more.
+
         Raises:
-            RequestError: 429 where too many wait already, 504 where it takes too long.
+            RequestError: 400 for more rows than the queue holds, 429 where too many wait already,
+                504 where it takes too long.
+            NobodyWaits: nobody waits.
         """
         n = n_rows(inputs)
-        # One that is larger than the whole queue gets in alone: bodies are bounded.
-        if self.n_rows and self.n_rows + n > self._queue_rows:
+        if n > self._queue_rows:
+            raise RequestError(400, f"A request has at most {self._queue_rows:,} rows, not {n:,}")
+        if self.n_rows + n > self._queue_rows:
             raise RequestError(429, "Too many requests wait already; ask again in a moment")
-        self.n_rows += n
         loop = asyncio.get_running_loop()
-        jobs = [
-            loop.run_in_executor(self._threads, servable.run, signature, part)
-            for part in self._parts(servable, inputs, n)
-        ]
-        together = asyncio.gather(*jobs)
-        # Counted until the threads are done with it, whoever went away meanwhile.
-        together.add_done_callback(lambda _: self._leave(n))
+        parts = _parts(servable, inputs, n)
+        n_each = n // len(parts)
+
+        def leave(_: Future[Tensors]) -> None:
+            self.n_rows -= n_each
+
+        jobs = []
+        for part in parts:
+            job = self._threads.submit(servable.run, signature, part)
+            # Counted until a thread is done with it, whoever went away meanwhile.
+            self.n_rows += n_each
+            job.add_done_callback(lambda done: loop.call_soon_threadsafe(leave, done))
+            jobs.append(job)
+        together = asyncio.gather(*map(asyncio.wrap_future, jobs))
+        leaving = asyncio.create_task(gone())
         try:
-            return joined(await asyncio.wait_for(asyncio.shield(together), self._timeout_seconds))
-        except TimeoutError:
-            for job in jobs:
-                job.cancel()
-            raise RequestError(504, "The answer took too long") from None
-
-    def _parts(self, servable: Servable, inputs: Tensors, n: int) -> list[Tensors]:
-        n_parts = min(n, self.n_threads) if servable.rows_apart and inputs else 1
-        if n_parts <= 1:
-            return [inputs]
-        ends = [n * part // n_parts for part in range(n_parts + 1)]
-        return [
-            {name: values[start:end] for name, values in inputs.items()}
-            for start, end in pairwise(ends)
-        ]
-
-    def _leave(self, n: int) -> None:
-        self.n_rows -= n
+            await asyncio.wait(
+                (together, leaving),
+                timeout=self._timeout_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if together.done():
+                return joined(together.result())
+            if leaving.done():
+                raise NobodyWaits
+            raise RequestError(504, "The answer took too long")
+        finally:
+            leaving.cancel()
+            if not together.done():
+                together.cancel()
+                for job in jobs:
+                    job.cancel()
 
     def close(self) -> None:
-        """Wait for what runs."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """Begin nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _parts(servable: Servable, inputs: Tensors, n: int) -> list[Tensors]:
+    if n <= 1 or not inputs or not servable.rows_apart:
+        return [inputs]
+    return [{name: values[row : row + 1] for name, values in inputs.items()} for row in range(n)]
