@@ -264,7 +264,7 @@ def handling(script: Path, run: Path, names: list[str]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], url: str) -> Iterator[None]:
+def running(command: list[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:
@@ -277,7 +277,7 @@ def running(command: list[str], url: str) -> Iterator[None]:
                 if process.poll() is not None or time.monotonic() > until:
                     raise SystemExit(f"did not start: {command}") from None
                 time.sleep(0.1)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait()

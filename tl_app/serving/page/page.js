@@ -36,6 +36,11 @@ function element(tag, className, text) {
   return made;
 }
 
+function percent(share) {
+  if (share > 0.9995) return "> 99.9 %";
+  return share < 0.0005 ? "< 0.1 %" : (100 * share).toFixed(1) + " %";
+}
+
 function show(title, picture, row) {
   const item = element("li");
   item.append(picture || element("div"));
@@ -47,7 +52,7 @@ function show(title, picture, row) {
     row.labels.forEach((label, place) => {
       const share = row.probabilities[place];
       const line = element("p", "label");
-      line.append(element("span", "", label), element("span", "", (100 * share).toFixed(1) + " %"));
+      line.append(element("span", "", label), element("span", "", percent(share)));
       const meter = element("meter");
       meter.max = 1;
       meter.value = share;
