@@ -17,7 +17,7 @@ BENCH_ARGS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev browser demo demo-text bench bench-serve test lint clean
+.PHONY: help install install-dev tools demo demo-text bench bench-serve test lint clean
 
 help:
 	@sed -n 's/^# \(make \)/\1/p' Makefile
@@ -45,7 +45,7 @@ $(BIN)/python:
 # setuptools' own finder, a script beside a clone imports the clone's folder for the package.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@
-	$(BIN)/python -m pip install --constraint constraints.txt --config-settings editable_mode=compat --editable '.[heic,lite]'
+	$(BIN)/python -m pip install --constraint constraints.txt --config-settings editable_mode=compat --editable '.[heic,lite,serve]'
 	touch $@
 
 # What the checks and tests need as well.
@@ -56,25 +56,30 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 
 install: $(VENV)/.installed
 
-install-dev: $(VENV)/.installed-dev browser
+install-dev: $(VENV)/.installed-dev tools
 
-# The report's tests look at it in a browser.
-browser:
+# The tests look at pages in a browser, and run the clients of examples/.
+tools:
 	@
-	if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; fi
+	missing=""
+	for tool in chromium chromedriver curl node openssl; do
+	    command -v "$$tool" >/dev/null || missing="$$missing $$tool"
+	done
+	if [ -z "$$missing" ]; then exit 0; fi
 	if ! command -v apt-get >/dev/null; then
-	    echo "The tests need chromium and chromedriver: install them with this system's tools." >&2
+	    echo "The tests need$$missing: install them with this system's tools." >&2
 	    exit 1
 	fi
+	packages="chromium chromium-driver curl nodejs openssl"
 	as_root=""
 	if [ "$$(id -u)" != 0 ]; then
 	    if sudo --non-interactive true 2>/dev/null; then as_root="sudo"; else
-	        echo "The tests need a browser. Run: sudo apt-get install chromium chromium-driver" >&2
+	        echo "The tests need$$missing. Run: sudo apt-get install $$packages" >&2
 	        exit 1
 	    fi
 	fi
 	$$as_root apt-get update --quiet
-	$$as_root apt-get install --quiet --yes --no-install-recommends chromium chromium-driver
+	$$as_root apt-get install --quiet --yes --no-install-recommends $$packages
 
 demo: install
 	@
@@ -101,7 +106,7 @@ bench-serve: install
 	    echo "wrk is not here. Debian and Ubuntu: sudo apt-get install wrk" >&2
 	    exit 1
 	fi
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[serve]' fastapi
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[heic,lite,serve]' fastapi
 	$(BIN)/python -m benchmarks.serving $(BENCH_ARGS)
 
 lint: $(VENV)/.installed-dev

@@ -18,7 +18,7 @@ THREADS = str(max(1, (os.cpu_count() or 1) // N_WORKERS))
 for variable in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, THREADS)
 
-LONGEST = ("end_to_end", "training", "backbones", "engines", "export")
+LONGEST = ("end_to_end", "training", "backbones", "engines", "export", "serving")
 """Folders whose files take longest; they begin, so that no worker has a long one at the end."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.serving.servers import Engine, b64, classifier, command, publish_small
-from tl_app.errors import ConfigError, RunError
+from tl_app.errors import ConfigError, EngineUnavailable, RunError
 from tl_app.serving.models import Model, Models, build_loader, find_models
 
 
@@ -74,6 +74,53 @@ def test_a_version_that_cannot_be_loaded_harms_nobody(tmp_path):
     status = model.versions[2].to_dict()["status"]
     assert status == {"error_code": "FAILED_PRECONDITION", "error_message": "It is damaged."}
     assert not model.needs_refresh()
+
+
+def test_what_was_half_copied_is_loaded_when_it_is_whole(tmp_path):
+    make(tmp_path, 1)
+    (tmp_path / "1" / "bad").touch()
+    model = Model("m", tmp_path)
+    models = Models({"m": model}, load)
+    models.refresh()
+    assert served(model) == []
+    assert not model.needs_refresh()
+    (tmp_path / "1" / "bad").unlink()
+    (tmp_path / "1" / "model.tflite").write_bytes(b"whole")
+    assert model.needs_refresh()
+    models.refresh()
+    assert served(model) == [1]
+    # In the place of a good one it is waited for, while the good one answers.
+    (tmp_path / "1" / "bad").touch()
+    (tmp_path / "1" / "model.tflite").write_bytes(b"half")
+    models.refresh()
+    assert served(model) == [1]
+    assert model.versions[1].problem
+
+
+def test_whatever_a_version_has_the_others_go_on(tmp_path, caplog):
+    def fall(folder: Path) -> Engine:
+        if folder.name == "2":
+            raise AttributeError("names are numbers")
+        return load(folder)
+
+    make(tmp_path / "a", 1, 2)
+    make(tmp_path / "b", 1)
+    models = find_models(tmp_path, {})
+    Models(models, fall).refresh(everything=True)
+    assert served(models["a"]) == [1]
+    assert served(models["b"]) == [1]
+    assert models["a"].versions[2].problem == "AttributeError: names are numbers"
+    assert "Traceback" in caplog.text
+
+
+def test_a_file_that_this_machine_cannot_run_is_passed_over(tmp_path, caplog):
+    folder = publish_small(classifier(), tmp_path, "litert")
+    (folder / "model.onnx").write_bytes(b"no model")
+    assert build_loader("auto")(folder).engine == "litert"
+    assert "onnxruntime cannot run this model" in caplog.text
+    (folder / "model.tflite").write_bytes(b"no model")
+    with pytest.raises(EngineUnavailable):
+        build_loader("auto")(folder)
 
 
 def test_labels_keep_versions(tmp_path):

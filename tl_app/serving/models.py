@@ -128,9 +128,11 @@ class Model:
             LOG.exception("%s, version %d", self.name, number)
             version.problem = f"{type(error).__name__}: {error}"
         if version.problem:
-            version.state, version.servable = "END", None
             LOG.error("%s, version %d: %s", self.name, number, version.problem)
-            return False
+            if version.servable is None:
+                version.state = "END"
+            # What was put in its place may be half copied; it is looked at again when it changes.
+            return version.servable is not None
         version.state, version.servable = "AVAILABLE", servable
         LOG.info(
             "%s, version %d: %s, ready in %.1f s",
