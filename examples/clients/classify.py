@@ -38,7 +38,12 @@ def predict(url: str, pictures: Sequence[Path], *, timeout_seconds: float = 60.0
             return json.load(answer)["predictions"]
     except urllib.error.HTTPError as error:
         with error:
-            raise RuntimeError(json.load(error)["error"]) from error
+            text = error.read().decode("utf-8", "replace")
+        try:
+            reason = json.loads(text)["error"]
+        except (ValueError, KeyError):  # of a proxy, say
+            reason = f"{error.code} {text[:200]}"
+        raise RuntimeError(reason) from error
 
 
 def main() -> int:

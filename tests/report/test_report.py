@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.report.conftest import build_contents
+from tl_app.evaluation.formats import SmallFormat
 from tl_app.evaluation.learning import fit_verdict
 from tl_app.evaluation.slices import Figure, Naming, Slice, SlicedTrait, Traits, find_slices
 from tl_app.evaluation.worst import worst_rows
@@ -97,8 +98,8 @@ def test_every_section_stands_on_the_page(make_contents):
     contents = make_contents(set_aside=[SetAside("a/b.jpg", "It is empty.", "empty")])
     page = Page(render_report(contents))
     assert_sound(page)
-    # This run has no traits, no audit, no probes (3) and no calibration (2).
-    assert page.tags.count("section") == len(SECTIONS) - 7
+    # This run has no traits, no audit, no probes (3), no calibration (2) and no small formats.
+    assert page.tags.count("section") == len(SECTIONS) - 8
     for words in (
         "Accuracy", "Macro-F1", "Log-loss", "Baseline", "95 % interval", "Classes of the test part",
         "Learning curves", "mirrored left-right", "train again with --no-flip",
@@ -109,6 +110,27 @@ def test_every_section_stands_on_the_page(make_contents):
     ):  # fmt: skip
         assert words in page.text, words
     assert "wandb" not in page.text
+
+
+def test_small_formats_stand_beside_the_run(make_contents):
+    found = SmallFormat(
+        format="litert",
+        precision="float16",
+        n_bytes=6_800_000,
+        n_examples=140,
+        accuracy=0.9,
+        difference=Interval(-0.0071, -0.04, 0.03),
+        largest_difference=4.5e-3,
+        n_changed=3,
+        latency_ms={"1": {"p50": 9.4, "p95": 10.0}},
+    )
+    page = Page(render_report(make_contents(small_formats=[found])))
+    assert_sound(page)
+    for words in (
+        "LiteRT, float16", "90.0 %", "-0.7", "-4.0 to +3.0", "4.5e-03", "6.8 MB", "9.4 ms",
+        "140 test",
+    ):  # fmt: skip
+        assert words in page.text, words
 
 
 def test_figures_on_the_page_are_the_evaluations(make_contents):

@@ -164,6 +164,11 @@ def start(
 def stop(process: subprocess.Popen[bytes], log: Path) -> None:
     """Let it finish; it must end well, and have had no fault."""
     process.send_signal(signal.SIGTERM)
+    ended(process, log)
+
+
+def ended(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for one that was told to finish."""
     code = process.wait(START_SECONDS)
     said = log.read_text(errors="replace")
     log.unlink()
@@ -182,6 +187,7 @@ class Engine:
         self.go_on = threading.Event()
         self.go_on.set()
         self.n_rows = 0
+        self.together: threading.Barrier | None = None
         texts = {"texts": Tensor("DT_STRING", (None,))}
         outputs = {
             "labels": Tensor("DT_STRING", (None, 1)),
@@ -195,6 +201,8 @@ class Engine:
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
         self.go_on.wait(30)
+        if self.together is not None:
+            self.together.wait(30)
         time.sleep(self.seconds)
         n = len(inputs["texts"])
         self.n_rows += n

@@ -167,6 +167,18 @@ def test_errors_of_the_address(method, path, status, words, server):
         (b'{"signature_name": "predict_tensor", "instances": [[1], [2, 3]]}', "no tensor"),
         (b'{"signature_name": "predict_tensor", "instances": ["a"]}', "no tensor"),
         (b'{"signature_name": "predict_tensor", "instances": [1e999, NaN]}', "no tensor"),
+        (
+            b'{"signature_name": "predict_tensor", "instances": ["'
+            + 400_000 * b"x"
+            + b'"'
+            + 100_000 * b',""'
+            + b"]}",
+            "no tensor",
+        ),
+        (
+            b'{"signature_name": "predict_tensor", "instances": ' + 900 * b"[" + 900 * b"]" + b"}",
+            "no tensor",
+        ),
         (b'{"signature_name": "predict_tensor", "inputs": {"x": []}}', "wanted: pixels"),
         (b'{"instances": [' + b'"x",' * 300 + b'"x"]}', "at most 256 rows"),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
+import select
 import signal
 import socket
 import ssl
@@ -12,12 +14,13 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
+from PIL import Image
 
 from tests.inputs.makers import png_chunk
-from tests.serving.servers import Client, Engine, b64, command, on_thread, start, stop
+from tests.serving.servers import Client, Engine, b64, command, ended, on_thread, start
 from tl_app.cli.main import main
 from tl_app.serving import running
 from tl_app.serving.web import Limits
@@ -183,12 +186,74 @@ def test_an_answer_that_takes_too_long_is_given_up():
 
 
 def test_many_rows_run_on_all_threads():
-    engine = Engine(seconds=0.2)
+    """Each waits until four run."""
+    engine = Engine()
+    engine.together = threading.Barrier(4)
     with on_thread(engine, n_threads=4) as client:
-        rows = [f"{number}" for number in range(10)]
+        rows = [f"{number}" for number in range(12)]
         answer = client.post(ASK, {"instances": rows}).json["predictions"]
         assert [row["labels"] for row in answer] == [[f"a{row}"] for row in rows]
-        assert engine.n_rows == 10
+        assert engine.n_rows == 12
+
+
+def test_a_fault_in_one_row_ends_the_others():
+    engine = Engine()
+    with on_thread(engine, n_threads=1) as client:
+        assert client.post(ASK, {"instances": ["break", *["x"] * 200]}).status == 500
+        until = time.monotonic() + 10
+        while b"tl_app_waiting_rows 0.0" not in client.get("/metrics").body:
+            assert time.monotonic() < until
+        assert engine.n_rows < 200
+
+
+def test_who_sends_slowly_keeps_nobody_out():
+    with on_thread(Engine(), limits=Limits(body_bytes=1000)) as client, ExitStack() as open_:
+        for _ in range(5):
+            slow = open_.enter_context(client.raw())
+            slow.sendall(head(client, "Content-Length: 999\r\n") + b"x" * 998)
+        time.sleep(0.2)
+        assert client.post(ASK, ONE).status == 200
+
+
+def test_large_bodies_are_held_a_few_at_a_time():
+    with on_thread(Engine(), limits=Limits(body_bytes=2_000_000)) as client, ExitStack() as open_:
+        connections = [open_.enter_context(client.raw()) for _ in range(5)]
+        for slow in connections:
+            slow.sendall(head(client, "Content-Length: 1999999\r\n") + b" " * 1_900_000)
+        time.sleep(0.5)
+        assert client.post(ASK, ONE).status == 200
+        readable, _, _ = select.select(connections, [], [], 10)
+        assert [answer_of(one).status for one in readable] == [429]
+
+
+@pytest.mark.parametrize(("path", "status"), [(ASK, 401), (ASK.replace("/m:", "/nobody:"), 404)])
+def test_a_refusal_reaches_who_sends_much(path, status):
+    token = "secret" if status == 401 else None
+    with on_thread(Engine(), token=token) as client:
+        assert client.post(path, b"x" * 5_000_000).status == status
+
+
+def test_a_byte_that_begins_nothing_holds_no_connection(monkeypatch):
+    monkeypatch.setattr(running, "HEADER_SECONDS", 0.3)
+    with on_thread(Engine()) as client:
+        asked = f"Host: 127.0.0.1:{client.port}\r\n"
+        for begin, rest in (("", b"\r\n"), ("Content-Length: 10\r\n", b"x")):
+            with client.raw() as connection:
+                connection.sendall(f"GET /healthz HTTP/1.1\r\n{asked}{begin}\r\n".encode())
+                answer = answer_of(connection)
+                answer.read()
+                connection.sendall(rest)
+                assert is_closed(connection)
+
+
+def test_who_reads_nothing_is_given_up(monkeypatch):
+    monkeypatch.setattr(running, "UNREAD_SECONDS", 0.3)
+    with on_thread(Engine()) as client, client.raw() as connection:
+        request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\n\r\n".encode()
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012
+            for _ in range(100):
+                connection.sendall(request * 1000)
+                time.sleep(0.05)
 
 
 def test_a_token_is_wanted():
@@ -226,13 +291,19 @@ def test_a_page_of_another_site_cannot_ask_under_its_own_name(host):
 
 
 def test_a_small_file_of_a_huge_picture_is_unusable(server):
-    """One that unpacks to a gigabyte, and one that only says so."""
+    """One that unpacks to a gigabyte, one that only says so, and one that is decoded a thousand
+    times."""
     header = b"\x00\x01\x86\xa0\x00\x01\x86\xa0\x08\x02\x00\x00\x00"
     zeros = zlib.compress(bytes(1_000_000))
     body = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header)
     bomb = body + 20 * png_chunk(b"IDAT", zeros) + png_chunk(b"IEND", b"")
     text = body + png_chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(100_000_000)))
-    for data in (bomb, text):
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, "JPEG", progressive=True)
+    jpeg = buffer.getvalue()
+    scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    scans = jpeg[:-2] + 1000 * scan + jpeg[-2:]
+    for data in (bomb, text, scans):
         row = server.post("/v1/models/light:predict", {"instances": [b64(data)]}).json
         assert row["predictions"][0]["status"] == "unusable"
 
@@ -241,7 +312,8 @@ def test_a_small_file_of_a_huge_picture_is_unusable(server):
 def test_a_signal_lets_what_was_accepted_finish(exported, pictures):
     process, client, log = start(exported / "light", "--queue", 3000)
     body = {"instances": [b64(pictures[0])] * 3000}
-    with ThreadPoolExecutor(1) as pool:
+    with ExitStack() as undo, ThreadPoolExecutor(1) as pool:
+        undo.callback(process.kill)
         answer = pool.submit(client.post, "/v1/models/light:predict", body)
         until = time.monotonic() + 20
         while b"tl_app_waiting_rows 0.0" in client.get("/metrics").body:
@@ -249,7 +321,7 @@ def test_a_signal_lets_what_was_accepted_finish(exported, pictures):
         process.send_signal(signal.SIGTERM)
         assert answer.result().status == 200
         assert len(answer.result().json["predictions"]) == 3000
-    stop(process, log)
+        ended(process, log)
     with pytest.raises(ConnectionRefusedError):
         client.get("/healthz")
 
@@ -300,14 +372,15 @@ def test_what_cannot_be_served_is_told(exported, tmp_path, capfd, monkeypatch):
         (light, "--label", "other/x=1"): (2, "no model of this name"),
         (exported, "--name", "x"): (2, "names of their own"),
         (light, "--port", taken.getsockname()[1]): (2, "cannot listen there"),
-        (light, "--host", "203.0.113.7"): (2, "cannot listen there"),
+        (light, "--host", "203.0.113.7", "--no-token"): (2, "cannot listen there"),
         (light, "--token-file", tmp_path / "gone"): (2, "token cannot be read"),
         (light, "--token-file", tmp_path / "blank.txt"): (2, "no token"),
         (light, "--tls-cert", tmp_path / "gone"): (2, "a certificate and its key"),
         (light, "--tls-cert", tmp_path / "gone", "--tls-key", light): (2, "cannot be used"),
         (light, "--queue", "0", "--timeout", "-1"): (2, "queue 0"),
+        (light, "--host", "0.0.0.0"): (2, "no token is wanted"),
         (light, "--port", "99999"): (2, "no such port"),
-        (light, "--host", "x" * 70): (2, "cannot listen there"),
+        (light, "--host", "x" * 70, "--no-token"): (2, "cannot listen there"),
     }
     for arguments, (code, words) in cases.items():
         found, said = refused(capfd, *arguments)
@@ -321,5 +394,7 @@ def test_threads_of_a_server_end_with_it():
     before = threading.active_count()
     with on_thread(Engine()) as client:
         client.post(ASK, ONE)
-    assert threading.active_count() <= before
-    assert Path("/proc/self").exists()
+    until = time.monotonic() + 10
+    while threading.active_count() > before:
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -13,7 +13,10 @@ import pytest
 
 from tests.serving.servers import Engine, b64, classifier, command, publish_small
 from tl_app.errors import ConfigError, EngineUnavailable, RunError
+from tl_app.serving import models as models_of_server
 from tl_app.serving.models import Model, Models, build_loader, find_models
+from tl_app.serving.signatures import Tensors
+from tl_app.serving.small import SmallServable
 
 
 def make(folder: Path, *numbers: int) -> None:
@@ -85,7 +88,8 @@ def test_what_was_half_copied_is_loaded_when_it_is_whole(tmp_path):
     assert served(model) == []
     assert not model.needs_refresh()
     (tmp_path / "1" / "bad").unlink()
-    (tmp_path / "1" / "model.tflite").write_bytes(b"whole")
+    (tmp_path / "1" / "assets").mkdir()
+    (tmp_path / "1" / "assets" / "labels.txt").write_bytes(b"what came last")
     assert model.needs_refresh()
     models.refresh()
     assert served(model) == [1]
@@ -152,7 +156,25 @@ def test_models_are_found_in_every_shape_of_folder(tmp_path):
         find_models(tmp_path / "nothing", {})
 
 
-def test_the_faster_engine_is_taken(tmp_path):
+def test_the_faster_engine_is_taken(tmp_path, monkeypatch):
+    slow: list[str]
+
+    def slowed(version_folder: Path, name: str, max_pixels: int) -> SmallServable:
+        found = SmallServable(version_folder, name, max_pixels)
+        run = found.run
+
+        def slowly(signature: str, inputs: Tensors) -> Tensors:
+            time.sleep(0.05 if name == slow[0] else 0)
+            return run(signature, inputs)
+
+        monkeypatch.setattr(found, "run", slowly)
+        return found
+
+    both = publish_small(classifier(), tmp_path / "both", "litert", "onnx")
+    monkeypatch.setattr(models_of_server, "_small", slowed)
+    for slow in (["litert", "onnx"], ["onnx", "litert"]):
+        assert build_loader("auto")(both).engine == slow[1]
+    monkeypatch.undo()
     folder = publish_small(classifier(), tmp_path, "litert", "onnx")
     assert build_loader("auto")(folder).engine in ("litert", "onnx")
     for name in ("litert", "onnx"):

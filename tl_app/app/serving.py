@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,10 +27,11 @@ def serve(
     labels: Mapping[str, int] | None = None,
     engine: str = "auto",
     token_file: Path | None = None,
+    without_token: bool = False,
     certificate: Path | None = None,
     key: Path | None = None,
     max_body_mb: float = 32.0,
-    max_pixels: int = 32_000_000,
+    max_pixels: int = 25_000_000,
     queue: int = 256,
     timeout_seconds: float = 30.0,
     output: Path,
@@ -45,6 +47,7 @@ def serve(
         engine: see `models.build_loader`.
         token_file: holds the token that requests have to bear; None takes the environment's
             TL_APP_TOKEN, and no token where that is not set.
+        without_token: let other machines ask without one.
         max_body_mb, queue, timeout_seconds: see `web.Limits`.
         max_pixels: larger pictures are unusable.
         output: where runs are looked for by name.
@@ -81,8 +84,17 @@ def serve(
     folder, own_name = _folder_of(model, output)
     found = serving_models.find_models(folder, labels or {}, name or own_name)
     address = Address(host, port, certificate, key)
+    if token is None and not address.is_loopback and not without_token:
+        raise ConfigError(
+            "Other machines could ask this server, and no token is wanted of them.",
+            received=f"host {host}",
+            allowed=f"a token in {TOKEN_VARIABLE} or a --token-file; or --no-token",
+            next_step="openssl rand -hex 32 > token.txt, then --token-file token.txt",
+        )
     listening = listen(address)
     with listening:
+        # Pillow's, of damage that it passes over; their filters are one for all threads.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         logging.captureWarnings(True)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
         logging.getLogger("tl_app.serving").setLevel(logging.INFO)
@@ -90,11 +102,6 @@ def serve(
         served.refresh(everything=True)
         if not any(one.find() for one in served):
             raise _none_loaded(served)
-        if not address.is_loopback and token is None:
-            reporter.warn(
-                f"{host} is open to other machines, and no token is wanted of them; set "
-                f"{TOKEN_VARIABLE} or name a --token-file"
-            )
         limits = Limits(
             body_bytes=round(max_body_mb * 1e6),
             request_seconds=timeout_seconds,

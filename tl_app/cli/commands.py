@@ -301,6 +301,7 @@ def serve(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
         labels=_labels(arguments.labels),
         engine=arguments.engine,
         token_file=_path_or_none(arguments.token_file),
+        without_token=arguments.no_token,
         certificate=_path_or_none(arguments.tls_cert),
         key=_path_or_none(arguments.tls_key),
         max_body_mb=arguments.max_body_mb,

@@ -364,6 +364,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="requests have to bear the token that it holds (or TL_APP_TOKEN)",
     )
+    parser.add_argument(
+        "--no-token", action="store_true", help="let other machines ask without a token"
+    )
     parser.add_argument("--tls-cert", metavar="FILE", help="a certificate, PEM; with --tls-key")
     parser.add_argument("--tls-key", metavar="FILE", help="its key, PEM")
     parser.add_argument(
@@ -372,9 +375,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-pixels",
         type=int,
-        default=32_000_000,
+        default=25_000_000,
         metavar="N",
-        help="of a picture; larger ones are unusable (default: 32000000)",
+        help="of a picture; larger ones are unusable (default: 25000000)",
     )
     parser.add_argument(
         "--queue",

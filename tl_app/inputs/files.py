@@ -49,6 +49,11 @@ HEADER_ERRORS = (
 )
 """What Pillow raises on damaged headers, by format."""
 
+MAX_SCANS = 100
+"""Of a JPEG; progressive ones have ten."""
+
+_START_OF_SCAN = b"\xff\xda"
+
 _MAX_FILE_BYTES = 2**31 - 1
 """A TensorFlow string cannot travel through a SavedModel when it is longer."""
 
@@ -125,6 +130,8 @@ def picture_file_of(data: bytes, *, max_pixels: int) -> PictureFile:
         _check_size(width, height, max_pixels)
         encoded, frame_pixels = container.gif_first_frame(data, max_pixels=max_pixels)
         return PictureFile(data, encoded, image_format, "P", 1, max(width * height, frame_pixels))
+    if image_format == "JPEG":
+        _refuse_endless_scans(data)
     header = _open_header(data, image_format)
     width, height = header.size
     _check_size(width, height, max_pixels)
@@ -136,6 +143,21 @@ def picture_file_of(data: bytes, *, max_pixels: int) -> PictureFile:
         with DECODING.reserve(n_pixels), quiet():
             encoded, orientation = to_png(header, lambda: _opened(data, image_format))
     return PictureFile(data, encoded, image_format, header.mode, orientation, width * height)
+
+
+def _refuse_endless_scans(data: bytes) -> None:
+    """A progressive JPEG decodes its whole picture once more for each scan, which may be 50 bytes.
+
+    Raises:
+        UnusablePicture: "unsupported".
+    """
+    n_scans = data.count(_START_OF_SCAN)
+    if n_scans > MAX_SCANS:
+        raise UnusablePicture(
+            "unsupported",
+            f"Its pixels come in {n_scans:,} scans, of which cameras write ten (a decompression "
+            "bomb); save the picture again.",
+        )
 
 
 def _tile_pixels(header: ImageFile.ImageFile, max_pixels: int) -> int:

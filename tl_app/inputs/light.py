@@ -2,7 +2,8 @@
 
 It says what `inputs.preprocess` says, to a rounding of the resampling: tests compare the two over
 every format. Pillow decodes with the same libraries that TensorFlow brings; 16-bit PNG, of which
-Pillow keeps 8 bits, is decoded by imagecodecs.
+Pillow keeps 8 bits, is decoded by imagecodecs. Pillow may warn of what it passes over: whoever has
+threads settles once what becomes of warnings, whose filters all threads share.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import importlib.util
 import io
 import zlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import numpy as np
@@ -28,7 +28,6 @@ from PIL import (
 from tl_app.errors import UnusablePicture
 from tl_app.inputs import container
 from tl_app.inputs.convert import DECODE_ERRORS, turn
-from tl_app.inputs.files import quiet
 from tl_app.inputs.padding import PAD_LEVEL
 from tl_app.inputs.signatures import SIGNATURE_BYTES, picture_format
 from tl_app.records import Preprocessing
@@ -74,11 +73,8 @@ def decode_levels(encoded: bytes) -> Levels:
     decode = _DECODERS.get(image_format or "")
     if decode is None:
         raise UnusablePicture("unsupported", "It is not a JPEG, PNG, GIF, BMP or WebP file.")
-    # JPEG opens without warnings, and the filters of warnings are one for all threads.
-    hush: AbstractContextManager[None] = nullcontext() if image_format == "JPEG" else quiet()
     try:
-        with hush:
-            return decode(encoded)
+        return decode(encoded)
     except DECODE_ERRORS as error:
         raise UnusablePicture(
             "truncated", f"It is cut off or damaged ({error}); copy or export it again."
@@ -248,8 +244,11 @@ def apply_window(levels: Levels, window: tuple[int, int]) -> np.ndarray:
         return levels
     low, high = (np.float32(level) for level in window)
     scale = np.float32(255.0 / (window[1] - window[0]))
-    clipped = np.clip(levels.astype(np.float32), low, high)
-    return np.minimum((clipped - low) * scale, np.float32(255.0))
+    pixels = levels.astype(np.float32)
+    np.clip(pixels, low, high, out=pixels)
+    pixels -= low
+    pixels *= scale
+    return np.minimum(pixels, np.float32(255.0), out=pixels)
 
 
 def resize(pixels: np.ndarray, size_px: int, aspect: str) -> np.ndarray:

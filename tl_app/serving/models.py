@@ -32,8 +32,8 @@ State = Literal["LOADING", "AVAILABLE", "END"]
 N_MEASURED = 10
 """Pictures by which engines are timed, after one that is not counted."""
 
-MAX_PIXELS = 32_000_000
-"""Of a picture: some hundred megabytes of memory while it is decoded."""
+MAX_PIXELS = 25_000_000
+"""Of a picture: a few hundred megabytes of memory while it is decoded, of 16 bits twice as much."""
 
 Load = Callable[[Path], Servable]
 
@@ -248,7 +248,13 @@ def build_loader(engine: str, max_pixels: int = MAX_PIXELS) -> Load:
             if has_saved_model and (has_gpu() or not small):
                 wanted = SAVED_MODEL
             else:
-                return _fastest(_loadable(version_folder, small, max_pixels))
+                try:
+                    return _fastest(_loadable(version_folder, small, max_pixels))
+                except TlAppError as error:
+                    if not has_saved_model:
+                        raise
+                    LOG.warning("%s: %s", version_folder, error.problem)
+                    wanted = SAVED_MODEL
         if wanted == SAVED_MODEL and has_saved_model:
             from tl_app.libraries import loading
 
@@ -322,10 +328,12 @@ def _fastest(servables: list[Servable]) -> Servable:
 def _stamp(folder: Path) -> Stamp:
     """Of the files of a version; of none where it is gone."""
     found = []
-    for name in _model_files():
+    for path in sorted(folder.rglob("*")):
         with suppress(OSError):
-            status = (folder / name).stat()
-            found.append((name, status.st_size, status.st_mtime_ns, status.st_ino))
+            status = path.stat()
+            if path.is_file():
+                name = str(path.relative_to(folder))
+                found.append((name, status.st_size, status.st_mtime_ns, status.st_ino))
     return tuple(found)
 
 

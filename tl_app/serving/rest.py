@@ -206,6 +206,9 @@ def _tensor(name: str, values: Any, tensor: Tensor) -> Any:
             raise RequestError(400, f"{name} is no list")
         return [_bytes(value, f"{name}[{number}]") for number, value in enumerate(values)]
     wanted = _shape_text(tensor)
+    # Looked at before numpy does, to which a text among many is a reason to make all as long.
+    if not _are_numbers(values, len(tensor.shape)):
+        raise RequestError(400, f"{name} is no tensor of {tensor.dtype} and the shape {wanted}")
     try:
         array = np.asarray(values)
     except (ValueError, OverflowError):
@@ -230,6 +233,13 @@ def _tensor(name: str, values: Any, tensor: Tensor) -> Any:
             raise RequestError(400, f"{name} has numbers that are no {tensor.dtype}")
     with np.errstate(over="ignore"):
         return array.astype(wanted_type)
+
+
+def _are_numbers(values: Any, depth: int) -> bool:
+    """Whether these are lists of numbers, no deeper than `depth`."""
+    if isinstance(values, list):
+        return depth > 0 and all(_are_numbers(value, depth - 1) for value in values)
+    return type(values) in (int, float)
 
 
 def _shape_text(tensor: Tensor) -> str:

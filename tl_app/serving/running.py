@@ -24,11 +24,14 @@ HEADER_SECONDS = 10.0
 
 HEADER_BYTES = 65_536
 
+UNREAD_SECONDS = 30.0
+"""For a client to read on, when what was written waits."""
+
 KEEP_ALIVE_SECONDS = 60
 GRACE_SECONDS = 60
 """For what was accepted to be answered after a signal."""
 
-MAX_CONNECTIONS = 1000
+MAX_CONNECTIONS = 256
 """More are told 503 at once."""
 
 
@@ -63,10 +66,11 @@ class Address:
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's, which waits for headers no longer than HEADER_SECONDS: who sends a byte a minute
-    holds no connection."""
+    """uvicorn's, which waits for headers no longer than HEADER_SECONDS, and no longer than
+    UNREAD_SECONDS for answers to be read: a byte a minute holds no connection."""
 
     _waiting: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -80,10 +84,22 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._waiting is None and not self._is_answering():
+            self._wait()  # for what has begun with a byte that begins nothing
         if self._waiting is not None:
             self._head_bytes += len(data)
             if self._head_bytes > HEADER_BYTES and not self.transport.is_closing():
                 self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def on_headers_complete(self) -> None:
         self._forget()
@@ -91,6 +107,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def _wait(self) -> None:

@@ -67,7 +67,9 @@ class SmallServable:
         for row, given in zip(rows, inputs[INPUT], strict=True):
             try:
                 file = picture_file_of(given, max_pixels=self.max_pixels)
-                with self._decoding.reserve(file.n_pixels):
+                # Those that may have 16 bits, which take twice the memory.
+                share = file.n_pixels * (2 if file.image_format in ("PNG", "TIFF") else 1)
+                with self._decoding.reserve(share):
                     answer = self._model.answer(file.encoded)
             except UnusablePicture as problem:
                 answer = problem

@@ -61,8 +61,8 @@ DRAIN_SECONDS = 2.0
 MAX_ELEMENTS = 2_000_000
 """Of a body: more take seconds to read, in which nobody else is answered."""
 
-READ_APART_BYTES = 1_000_000
-"""Larger bodies are read on a thread of their own."""
+SMALL_BYTES = 1_000_000
+"""Larger bodies are read on a thread of their own, and only so many are held at once."""
 
 CLIENT_GONE = 499
 """Of nginx: nobody is there to be answered."""
@@ -178,7 +178,7 @@ class _Server:
                 if error.status == 429:
                     response.headers["Retry-After"] = "1"
                 if request.method != "GET" and not getattr(request.state, "is_read", False):
-                    # What is left of the body is not read.
+                    await _drain(request)
                     response.headers["Connection"] = "close"
             except (ClientDisconnect, NobodyWaits):
                 response = Response(status_code=CLIENT_GONE)
@@ -223,18 +223,16 @@ class _Server:
     async def _receive(self, request: Request, body: bytearray) -> None:
         limit = self._limits.body_bytes
         too_large = RequestError(413, f"The body has more than {limit:,} bytes")
-        stream = request.stream()
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
-            await _drain(stream)
             raise too_large
-        async for chunk in stream:
+        async for chunk in request.stream():
             body += chunk
             self._held_bytes += len(chunk)
             if len(body) > limit:
-                await _drain(stream)
                 raise too_large
-            if self._held_bytes > BODIES_AT_ONCE * limit:
+            is_large = len(body) > SMALL_BYTES  # others need not wait for who sends slowly
+            if is_large and self._held_bytes > BODIES_AT_ONCE * limit:
                 raise RequestError(429, "Too many large requests at once; ask again")
         request.state.is_read = True
 
@@ -382,15 +380,16 @@ class _Server:
 
 
 async def _read(body: bytes, read: Callable[..., T], *arguments: object) -> T:
-    if len(body) < READ_APART_BYTES:
+    if len(body) < SMALL_BYTES:
         return read(body, *arguments)
     return await asyncio.to_thread(read, body, *arguments)
 
 
-async def _drain(stream: AsyncIterator[bytes]) -> None:
+async def _drain(request: Request) -> None:
+    """Let what is left of a body come, for a while, and forget it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in stream:
+            while (await request.receive()).get("more_body", False):
                 pass
 
 

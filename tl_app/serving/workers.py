@@ -81,10 +81,9 @@ class Workers:
             raise RequestError(504, "The answer took too long")
         finally:
             leaving.cancel()
-            if not together.done():
-                together.cancel()
-                for job in jobs:
-                    job.cancel()
+            together.cancel()
+            for job in jobs:  # those that have not begun, for whatever reason nobody wants them
+                job.cancel()
 
     def close(self) -> None:
         """Begin nothing more."""
