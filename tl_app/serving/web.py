@@ -9,11 +9,10 @@ import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
-from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,6 +21,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tl_app.export.assets import STATUS_OK
+from tl_app.serving.bodies import Bodies, drain, is_read, read_apart
+from tl_app.serving.lookup import find_servable, metadata_body, status_body, version_of
 from tl_app.serving.metrics import Metrics
 from tl_app.serving.models import Model, Models
 from tl_app.serving.rest import (
@@ -34,35 +35,18 @@ from tl_app.serving.rest import (
     read_predict,
 )
 from tl_app.serving.signatures import (
-    CLASSIFY,
     DEFAULT,
     Servable,
-    Signature,
-    Tensor,
     Tensors,
     n_rows,
 )
 from tl_app.serving.workers import Gone, NobodyWaits, Workers
-
-T = TypeVar("T")
 
 LOG = logging.getLogger("tl_app.serving")
 
 OPEN_PATHS = ("/", "/healthz")
 """Asked without a token: by a browser, which bears none when it opens a page, and by who looks
 whether the server lives."""
-
-BODIES_AT_ONCE = 4
-"""So many of the largest bodies are held together."""
-
-DRAIN_SECONDS = 2.0
-"""A client is listened to so long after its body was refused: who is cut off sees no answer."""
-
-MAX_ELEMENTS = 2_000_000
-"""Of a body: more take seconds to read, in which nobody else is answered."""
-
-SMALL_BYTES = 1_000_000
-"""Larger bodies are read on a thread of their own, and only so many are held at once."""
 
 CLIENT_GONE = 499
 """Of nginx: nobody is there to be answered."""
@@ -120,7 +104,7 @@ class _Server:
         self._models, self._limits = models, limits
         self._token = None if token is None else token.encode()
         self._hosts = hosts
-        self._held_bytes = 0
+        self._bodies = Bodies(limits.body_bytes, limits.body_seconds)
         self._workers = Workers(n_threads, limits.queue_rows, limits.request_seconds)
         self._metrics = Metrics()
         self._page, self._page_policy = _page()
@@ -177,8 +161,8 @@ class _Server:
                     response.headers["WWW-Authenticate"] = "Bearer"
                 if error.status == 429:
                     response.headers["Retry-After"] = "1"
-                if request.method != "GET" and not getattr(request.state, "is_read", False):
-                    await _drain(request)
+                if not is_read(request):
+                    await drain(request)
                     response.headers["Connection"] = "close"
             except (ClientDisconnect, NobodyWaits):
                 response = Response(status_code=CLIENT_GONE)
@@ -203,38 +187,6 @@ class _Server:
         is_right = hmac.compare_digest(given.strip().encode(), self._token)
         if scheme.lower() != "bearer" or not is_right:
             raise RequestError(401, "A bearer token is wanted")
-
-    @asynccontextmanager
-    async def _body(self, request: Request) -> AsyncIterator[bytes]:
-        """The whole body, which counts as held until it is answered."""
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise RequestError(415, "Bodies come without a content encoding")
-        body = bytearray()
-        try:
-            try:
-                async with asyncio.timeout(self._limits.body_seconds):
-                    await self._receive(request, body)
-            except TimeoutError:
-                raise RequestError(408, "The body did not arrive in time") from None
-            yield bytes(body)
-        finally:
-            self._held_bytes -= len(body)
-
-    async def _receive(self, request: Request, body: bytearray) -> None:
-        limit = self._limits.body_bytes
-        too_large = RequestError(413, f"The body has more than {limit:,} bytes")
-        length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length) > limit:
-            raise too_large
-        async for chunk in request.stream():
-            body += chunk
-            self._held_bytes += len(chunk)
-            if len(body) > limit:
-                raise too_large
-            is_large = len(body) > SMALL_BYTES  # others need not wait for who sends slowly
-            if is_large and self._held_bytes > BODIES_AT_ONCE * limit:
-                raise RequestError(429, "Too many large requests at once; ask again")
-        request.state.is_read = True
 
     # --- what is answered --------------------------------------------------------------
 
@@ -296,7 +248,7 @@ class _Server:
         if len(rest) not in (0, 2) or (rest and rest[0] not in ("versions", "labels")):
             raise malformed
         model = self._models.get(name)
-        number, label = _version(rest, malformed)
+        number, label = version_of(rest, malformed)
         if colon and verb in ("predict", "classify", "regress"):
             if request.method != "POST":
                 raise RequestError(405, malformed.message)
@@ -308,8 +260,8 @@ class _Server:
         if model is None:
             raise RequestError(404, f"Could not find any versions of model {name}")
         if wants_metadata:
-            return _json(_metadata(name, *_servable(name, model, number, label)))
-        return _json(_status(name, model, number, label))
+            return _json(metadata_body(name, *find_servable(name, model, number, label)))
+        return _json(status_body(name, model, number, label))
 
     async def _ask(
         self,
@@ -324,8 +276,8 @@ class _Server:
         code = 200
         shown = name if model is not None else "unknown"
         try:
-            _, servable = _servable(name, model, number, label)
-            async with self._body(request) as body:
+            _, servable = find_servable(name, model, number, label)
+            async with self._bodies.received(request) as body:
                 started = time.perf_counter()
                 return _json(
                     await self._answer(shown, servable, verb, body, partial(_gone, request))
@@ -349,17 +301,15 @@ class _Server:
     async def _answer(
         self, name: str, servable: Servable, verb: str, body: bytes, gone: Gone
     ) -> bytes:
-        if body.count(b",") + body.count(b"{") > MAX_ELEMENTS:
-            raise RequestError(413, f"The body has more than {MAX_ELEMENTS:,} numbers and objects")
         if verb == "regress":
             raise RequestError(
                 400, "Expected regress signature method_name to be tensorflow/serving/regress"
             )
         if verb == "classify":
-            examples = await _read(body, read_classify, servable.input_name)
+            examples = await read_apart(body, read_classify, servable.input_name)
             inputs = {servable.input_name: examples}
             return classify_body(await self._run(name, servable, DEFAULT, inputs, gone))
-        asked = await _read(body, read_predict, servable.signatures)
+        asked = await read_apart(body, read_predict, servable.signatures)
         outputs = await self._run(name, servable, asked.signature, asked.inputs, gone)
         return predict_body(asked, outputs)
 
@@ -379,20 +329,6 @@ class _Server:
         return outputs
 
 
-async def _read(body: bytes, read: Callable[..., T], *arguments: object) -> T:
-    if len(body) < SMALL_BYTES:
-        return read(body, *arguments)
-    return await asyncio.to_thread(read, body, *arguments)
-
-
-async def _drain(request: Request) -> None:
-    """Let what is left of a body come, for a while, and forget it."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while (await request.receive()).get("more_body", False):
-                pass
-
-
 async def _gone(request: Request) -> None:
     """Ends when the client does, after its body was read."""
     while (await request.receive())["type"] != "http.disconnect":
@@ -408,62 +344,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
 def _path(request: Request) -> str:
     """Not out of `request.url`, which a malformed Host breaks."""
     return request.scope["path"]
-
-
-def _version(rest: list[str], malformed: RequestError) -> tuple[int | None, str | None]:
-    if not rest:
-        return None, None
-    if rest[0] == "labels":
-        return None, rest[1]
-    if not (rest[1].isascii() and rest[1].isdigit() and len(rest[1]) < 19):
-        raise malformed
-    return int(rest[1]), None
-
-
-def _servable(
-    name: str, model: Model | None, number: int | None, label: str | None
-) -> tuple[int, Servable]:
-    """
-    Raises:
-        RequestError: there is no such version.
-    """
-    if model is not None:
-        if label is not None:
-            if label not in model.labels:
-                raise RequestError(400, f"Unrecognized servable version label: {label}")
-            number = model.labels[label]
-        found = model.find(number)
-        if found is not None:
-            return found
-    which = f"Latest({name})" if number is None else f"Specific({name}, {number})"
-    raise RequestError(404, f"Servable not found for request: {which}")
-
-
-def _status(name: str, model: Model, number: int | None, label: str | None) -> bytes:
-    if label is not None:
-        number = _servable(name, model, None, label)[0]
-    versions = [v for n, v in sorted(model.versions.items(), reverse=True) if number in (None, n)]
-    if not versions:
-        raise RequestError(404, f"Could not find version {number} of model {name}")
-    return dump({"model_version_status": [version.to_dict() for version in versions]})
-
-
-def _metadata(name: str, number: int, servable: Servable) -> bytes:
-    signatures = {key: signature.to_dict() for key, signature in servable.signatures.items()}
-    default = servable.signatures[DEFAULT].outputs
-    classify = Signature(
-        {"inputs": Tensor("DT_STRING", (None,))},
-        {"classes": default["labels"], "scores": default["probabilities"]},
-        CLASSIFY,
-    )
-    return dump(
-        {
-            "model_spec": {"name": name, "signature_name": "", "version": str(number)},
-            "metadata": {
-                "signature_def": {"signature_def": {**signatures, "classify": classify.to_dict()}}
-            },
-        }
-    )
 
 
 def _json(body: bytes, status: int = 200) -> Response:
