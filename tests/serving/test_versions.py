@@ -14,7 +14,9 @@ import pytest
 from tests.serving.servers import Engine, b64, classifier, command, publish_small
 from tl_app.errors import ConfigError, EngineUnavailable, RunError
 from tl_app.serving import models as models_of_server
+from tl_app.serving.lookup import find_servable
 from tl_app.serving.models import Model, Models, build_loader, find_models
+from tl_app.serving.rest import RequestError
 from tl_app.serving.signatures import Tensors
 from tl_app.serving.small import SmallServable
 
@@ -134,8 +136,10 @@ def test_labels_keep_versions(tmp_path):
     a, b = models["a"], models["b"]
     Models(models, load).refresh(everything=True)
     assert sorted(served(a)) == [1, 3]
-    assert a.find(label="stable") == (1, a.versions[1].servable)
-    assert a.find(label="other") is None
+    assert a.find(a.labels["stable"]) == (1, a.versions[1].servable)
+    assert find_servable("a", a, None, "stable") == (1, a.versions[1].servable)
+    with pytest.raises(RequestError, match="Unrecognized servable version label"):
+        find_servable("a", a, None, "other")
     assert b.labels == {"any": 1}
     with pytest.raises(ConfigError, match="no model of this name"):
         find_models(tmp_path, {"c/stable": 1})

@@ -175,13 +175,13 @@ def _reproduce(
     with reporter.bar("Checking the export", total=len(names), unit=unit) as bar:
         for encoded in evidence.read(batch_size):
             if isinstance(encoded, UnusablePicture):
-                raise _picture_lost(names[len(rows) + len(batch)], encoded.reason)
+                raise picture_lost(names[len(rows) + len(batch)], encoded.reason)
             batch.append(encoded)
             if len(batch) < batch_size and len(rows) + len(batch) < len(names):
                 continue
             for answer in classifier.answer_each(batch):
                 if isinstance(answer, UnusablePicture):
-                    raise _picture_lost(names[len(rows)], answer.reason)
+                    raise picture_lost(names[len(rows)], answer.reason)
                 rows.append(answer)
             if len(rows) == len(batch):
                 _check_top_labels(classifier, names, batch, rows)
@@ -239,12 +239,7 @@ def _refusal(
     changed = [row for row in rows if evidence.changed(row)]
     names = evidence.names
     if len(changed) == len(rows):
-        return DataError(
-            f"{counted(len(changed), 'picture is', 'pictures are')} not as the run read them.",
-            received=", ".join(names[row] for row in changed[:5]),
-            allowed="the same files, byte for byte",
-            next_step="put the original pictures back, or train again",
-        )
+        return pictures_changed([names[row] for row in changed])
     worst = next(row for row in rows if row not in set(changed))
     column = int(np.nanargmax(np.abs(reproduced[worst] - recorded.probabilities[worst])))
     class_name = recorded.class_names[column]
@@ -264,10 +259,21 @@ def _hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _picture_lost(str(path), f"{error.strerror}.") from error
+        raise picture_lost(str(path), f"{error.strerror}.") from error
 
 
-def _picture_lost(name: str, reason: str) -> DataError:
+def pictures_changed(names: Sequence[str]) -> DataError:
+    """What to say of pictures that are others by now."""
+    return DataError(
+        f"{counted(len(names), 'picture is', 'pictures are')} not as the run read them.",
+        received=", ".join(names[:5]),
+        allowed="the same files, byte for byte",
+        next_step="put the original pictures back, or train again",
+    )
+
+
+def picture_lost(name: str, reason: str) -> DataError:
+    """What to say of a picture that cannot be read any more."""
     return DataError(
         f"A picture that the export is checked with cannot be used. {reason}",
         received=name,

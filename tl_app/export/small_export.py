@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tl_app.data.listing import counted
-from tl_app.errors import DataError, ExportError, UnusablePicture
+from tl_app.errors import ExportError, UnusablePicture
 from tl_app.evaluation.formats import SmallFormat, compare_format
 from tl_app.export.latency import measure_latency
-from tl_app.export.parity import Evidence
+from tl_app.export.parity import Evidence, picture_lost, pictures_changed
 from tl_app.export.saved_model import saving_errors
 from tl_app.export.small_model import SmallModel, file_name
 from tl_app.inputs.ahead import MAX_THREADS
@@ -89,35 +89,22 @@ class SmallExport:
             encoded = (self._readable(one) for one in self.evidence.read(2 * MAX_THREADS))
             for answer in model.answer_each(encoded):
                 if isinstance(answer, UnusablePicture):
-                    raise self._lost(names[len(rows)], answer)
+                    raise picture_lost(names[len(rows)], answer.reason)
                 rows.append(answer)
                 bar.advance()
         return np.stack(rows)
 
     def _readable(self, encoded: bytes | UnusablePicture) -> bytes:
         if isinstance(encoded, UnusablePicture):
-            raise self._lost("a picture of the run", encoded)
+            raise picture_lost("a picture of the run", encoded.reason)
         return encoded
-
-    def _lost(self, name: str, problem: UnusablePicture) -> DataError:
-        return DataError(
-            f"A picture that the export is checked with cannot be used. {problem.reason}",
-            received=name,
-            allowed="the pictures as they were when the run read them",
-            next_step="put the original picture back, or train again",
-        )
 
     def _require_unchanged(self) -> None:
         """Whose fault a difference is: the pictures', where some have changed."""
         names = self.evidence.names
         changed = [name for row, name in enumerate(names) if self.evidence.changed(row)]
         if changed:
-            raise DataError(
-                f"{counted(len(changed), 'picture is', 'pictures are')} not as the run read them.",
-                received=", ".join(changed[:5]),
-                allowed="the same files, byte for byte",
-                next_step="put the original pictures back, or train again",
-            )
+            raise pictures_changed(changed)
 
     def _problem(self, found: SmallFormat) -> ExportError | None:
         # Written so that a difference which is not a number is let through by neither.

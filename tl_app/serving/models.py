@@ -147,14 +147,8 @@ class Model:
         """Whether versions have come or gone."""
         return {n: _stamp(path) for n, path in self.complete().items()} != self.seen
 
-    def find(
-        self, number: int | None = None, label: str | None = None
-    ) -> tuple[int, Servable] | None:
-        """A version that is available: the newest, or by its number or label."""
-        if label is not None:
-            number = self.labels.get(label)
-            if number is None:
-                return None
+    def find(self, number: int | None = None) -> tuple[int, Servable] | None:
+        """A version that is available: the newest, or by its number."""
         # Another thread may let go of a version meanwhile: what was seen is what is given.
         available = {
             version.number: servable
