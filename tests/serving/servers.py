@@ -180,7 +180,9 @@ def ended(process: subprocess.Popen[bytes], log: Path) -> None:
 class Engine:
     """A servable that waits until it is let go on, and counts."""
 
-    engine, modality, input_name, rows_apart, max_pixels = "test", "text", "texts", True, None
+    engine, modality, input_name, rows_apart = "test", "text", "texts", True
+    n_callers: int | None = None
+    max_pixels: int | None = None
 
     def __init__(self, mark: str = "a", seconds: float = 0.0) -> None:
         self.mark, self.seconds = mark, seconds

@@ -13,9 +13,10 @@ import pytest
 
 from tests.serving.servers import Engine, b64, classifier, command, publish_small
 from tl_app.errors import ConfigError, EngineUnavailable, RunError
-from tl_app.serving import models as models_of_server
+from tl_app.serving import loading
+from tl_app.serving.loading import build_loader
 from tl_app.serving.lookup import find_servable
-from tl_app.serving.models import Model, Models, build_loader, find_models
+from tl_app.serving.models import Model, Models, find_models
 from tl_app.serving.rest import RequestError
 from tl_app.serving.signatures import Tensors
 from tl_app.serving.small import SmallServable
@@ -175,7 +176,7 @@ def test_the_faster_engine_is_taken(tmp_path, monkeypatch):
         return found
 
     both = publish_small(classifier(), tmp_path / "both", "litert", "onnx")
-    monkeypatch.setattr(models_of_server, "_small", slowed)
+    monkeypatch.setattr(loading, "_small", slowed)
     for slow in (["litert", "onnx"], ["onnx", "litert"]):
         assert build_loader("auto")(both).engine == slow[1]
     monkeypatch.undo()

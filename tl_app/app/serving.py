@@ -44,7 +44,7 @@ def serve(
         host, port, certificate, key: see `running.Address`.
         name: of a single model in addresses; None takes the folder's.
         labels: see `models.find_models`.
-        engine: see `models.build_loader`.
+        engine: see `loading.build_loader`.
         token_file: holds the token that requests have to bear; None takes the environment's
             TL_APP_TOKEN, and no token where that is not set.
         without_token: let other machines ask without one.
@@ -58,7 +58,8 @@ def serve(
         RunError: there is no model, or none of it can be loaded.
     """
     try:
-        from tl_app.serving import models as serving_models
+        from tl_app.serving.loading import ENGINE_NAMES, build_loader
+        from tl_app.serving.models import Models, find_models
         from tl_app.serving.running import Address, listen
         from tl_app.serving.running import serve as run
         from tl_app.serving.web import Limits, build_app
@@ -75,14 +76,14 @@ def serve(
         "queue": queue,
         "time-out": timeout_seconds,
     }
-    _require_sound(engine, serving_models.ENGINE_NAMES, bounds)
+    _require_sound(engine, ENGINE_NAMES, bounds)
     if (certificate is None) != (key is None):
         raise ConfigError(
             "TLS takes a certificate and its key.", allowed="--tls-cert FILE with --tls-key FILE"
         )
     token = _token(token_file)
     folder, own_name = _folder_of(model, output)
-    found = serving_models.find_models(folder, labels or {}, name or own_name)
+    found = find_models(folder, labels or {}, name or own_name)
     address = Address(host, port, certificate, key)
     if token is None and not address.is_loopback and not without_token:
         raise ConfigError(
@@ -98,7 +99,7 @@ def serve(
         logging.captureWarnings(True)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
         logging.getLogger("tl_app.serving").setLevel(logging.INFO)
-        served = serving_models.Models(found, serving_models.build_loader(engine, max_pixels))
+        served = Models(found, build_loader(engine, max_pixels))
         served.refresh(everything=True)
         if not any(one.find() for one in served):
             raise _none_loaded(served)

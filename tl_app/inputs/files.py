@@ -90,6 +90,11 @@ class PictureFile:
     orientation: int
     n_pixels: int
 
+    @property
+    def decode_share(self) -> int:
+        """What decoding takes of a `DecodeBudget`: of 16 bits, pixels take twice the memory."""
+        return self.n_pixels * (2 if self.image_format in ("PNG", "TIFF") else 1)
+
 
 def read_encoded(path: Path, *, max_pixels: int) -> bytes:
     """Read a file as bytes that `decode_levels` understands.

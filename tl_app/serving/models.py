@@ -5,35 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
-import numpy as np
-
 from tl_app.errors import ConfigError, RunError, TlAppError
-from tl_app.export.small_model import ENGINES, file_name, small_formats
+from tl_app.export.small_model import ENGINES, file_name
 from tl_app.export.versions import MODEL_FILE, taken_numbers
 from tl_app.serving.signatures import Servable
 
 LOG = logging.getLogger("tl_app.serving")
 
-SAVED_MODEL = "savedmodel"
-ENGINE_NAMES = (*ENGINES, SAVED_MODEL)
-
 Stamp = tuple[tuple[str, int, int, int], ...]
 """Name, size, time and number of each file: others of one name have another."""
 
 State = Literal["LOADING", "AVAILABLE", "END"]
-
-N_MEASURED = 10
-"""Pictures by which engines are timed, after one that is not counted."""
-
-MAX_PIXELS = 25_000_000
-"""Of a picture: a few hundred megabytes of memory while it is decoded, of 16 bits twice as much."""
 
 Load = Callable[[Path], Servable]
 
@@ -223,100 +211,6 @@ def find_models(
                 )
             own[place][short] = number
     return {place: Model(place, path, own[place]) for place, path in places.items()}
-
-
-def build_loader(engine: str, max_pixels: int = MAX_PIXELS) -> Load:
-    """What loads a version folder.
-
-    Args:
-        max_pixels: larger pictures are unusable, whatever the model took in training.
-        engine: one of ENGINE_NAMES, or "auto": the fastest of the small formats that are there,
-            else the SavedModel; with a GPU the SavedModel first.
-    """
-
-    def load(version_folder: Path) -> Servable:
-        small = small_formats(version_folder)
-        has_saved_model = (version_folder / MODEL_FILE).is_file()
-        wanted = engine
-        if engine == "auto":
-            if has_saved_model and (has_gpu() or not small):
-                wanted = SAVED_MODEL
-            else:
-                try:
-                    return _fastest(_loadable(version_folder, small, max_pixels))
-                except TlAppError as error:
-                    if not has_saved_model:
-                        raise
-                    LOG.warning("%s: %s", version_folder, error.problem)
-                    wanted = SAVED_MODEL
-        if wanted == SAVED_MODEL and has_saved_model:
-            from tl_app.libraries import loading
-
-            with loading():
-                from tl_app.serving.saved_model import SavedModelServable
-
-                return SavedModelServable(version_folder, max_pixels)
-        if wanted in small:
-            return _small(version_folder, wanted, max_pixels)
-        there = [*small, *([SAVED_MODEL] if has_saved_model else [])]
-        raise RunError(
-            f"This version has no file for the engine {wanted}.",
-            received=str(version_folder),
-            allowed=", ".join(there),
-            next_step=f"tl-app export RUN DEST --format {wanted}",
-        )
-
-    return load
-
-
-def has_gpu() -> bool:
-    """Whether this machine shows a GPU of NVIDIA's; asked without TensorFlow."""
-    return Path("/dev/nvidia0").exists()
-
-
-def _small(version_folder: Path, name: str, max_pixels: int) -> Servable:
-    from tl_app.serving.small import SmallServable
-
-    return SmallServable(version_folder, name, max_pixels)
-
-
-def _loadable(version_folder: Path, names: Sequence[str], max_pixels: int) -> list[Servable]:
-    """Those of several files that this machine can run.
-
-    Raises:
-        TlAppError: it can run none.
-    """
-    found: list[Servable] = []
-    problems: list[TlAppError] = []
-    for name in names:
-        try:
-            found.append(_small(version_folder, name, max_pixels))
-        except TlAppError as error:
-            problems.append(error)
-    if not found:
-        raise problems[0]
-    for problem in problems:
-        LOG.warning("%s: %s", version_folder, problem.problem)
-    return found
-
-
-def _fastest(servables: list[Servable]) -> Servable:
-    """Timed in turn, so that a busy machine slows all of them."""
-    if len(servables) == 1:
-        return servables[0]
-    shape = servables[0].signatures["predict_tensor"].inputs["pixels"].shape[1:]
-    pixels = np.random.default_rng(0).uniform(0, 255, (1, *(n or 1 for n in shape)))
-    inputs = {"pixels": pixels.astype(np.float32)}
-    seconds: list[list[float]] = [[] for _ in servables]
-    for _ in range(1 + N_MEASURED):
-        for servable, mine in zip(servables, seconds, strict=True):
-            started = time.perf_counter()
-            servable.run("predict_tensor", inputs)
-            mine.append(time.perf_counter() - started)
-    speeds = [median(mine[1:]) for mine in seconds]
-    found = dict(zip((servable.engine for servable in servables), speeds, strict=True))
-    LOG.info("engines: %s", ", ".join(f"{k} {1000 * v:.1f} ms" for k, v in found.items()))
-    return servables[int(np.argmin(speeds))]
 
 
 def _stamp(folder: Path) -> Stamp:

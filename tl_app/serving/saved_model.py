@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from tl_app.errors import UnusablePicture
 from tl_app.export.assets import CLASSIFY
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.served_input import INPUT_NAMES
-from tl_app.inputs.files import encoded_of
+from tl_app.inputs.decode_budget import DecodeBudget
+from tl_app.inputs.files import PictureFile, picture_file_of
 from tl_app.records import Preprocessing
 from tl_app.serving.rest import RequestError
 from tl_app.serving.signatures import DType, Signature, Tensor, Tensors
@@ -23,25 +26,41 @@ _DTYPES: dict[Any, DType] = {
     tf.int32: "DT_INT32",
 }
 
+BATCH_ROWS = 16
+"""Most rows of several requests that are computed together."""
+
+BATCH_THREADS = 2
+"""Batches in computation: one's pictures are decoded while the other's are told."""
+
+N_CALLERS = 2 * BATCH_ROWS
+"""Requests that may wait in the batching op: those of a batch, and those of the next."""
+
+_scopes = itertools.count()
+
+_Ask = Callable[..., dict[str, tf.Tensor]]
+
 
 class SavedModelServable:
     """See `signatures.Servable`."""
 
     engine = "savedmodel"
     rows_apart = False
+    n_callers: int | None = None
 
-    def __init__(self, version_folder: Path, max_pixels: int) -> None:
+    def __init__(self, classifier: SavedModelClassifier, max_pixels: int) -> None:
         """
-        Raises:
-            RunError: as in `SavedModelClassifier`.
+        Args:
+            classifier: what answers.
+            max_pixels: larger pictures are unusable, whatever the model took in training.
         """
-        self._classifier = SavedModelClassifier(version_folder)
+        self._classifier = classifier
         self.modality = self._classifier.modality
         self.input_name = INPUT_NAMES[self._classifier.modality]
         processing = self._classifier.processing
         self.max_pixels: int | None = None
         if isinstance(processing, Preprocessing):
             self.max_pixels = min(max_pixels, processing.max_pixels)
+        self._decoding = DecodeBudget(self.max_pixels or 0)
         # `classify` is asked by its own verb, which makes its examples itself.
         self.signatures = {
             name: Signature(
@@ -53,31 +72,112 @@ class SavedModelServable:
         }
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
-        given = dict(inputs)
-        if self.max_pixels is not None and self.input_name in given:
-            given[self.input_name] = [self._readable(one) for one in given[self.input_name]]
+        if self.max_pixels is None or self.input_name not in inputs:
+            return self._ask(signature, inputs)
+        files = [_readable(data, self.max_pixels) for data in inputs[self.input_name]]
+        encoded = [b"" if file is None else file.encoded for file in files]
+        share = sum(file.decode_share for file in files if file is not None)
+        with self._decoding.reserve(share):
+            return self._ask(signature, {**inputs, self.input_name: encoded})
+
+    def _ask(self, signature: str, inputs: Tensors) -> Tensors:
         specs = self.signatures[signature].inputs
         tensors = {
             # A list of no strings has no type of its own.
             name: tf.reshape(tf.constant(values, tf.string), (len(values),))
             if specs[name].dtype == "DT_STRING"
             else tf.constant(values)
-            for name, values in given.items()
+            for name, values in inputs.items()
         }
         try:
-            outputs = self._classifier.signatures[signature](**tensors)
+            outputs = self._answer(signature, tensors)
         except tf.errors.InvalidArgumentError as error:
             # Numbers of no token, say. Pictures and texts raise nothing.
             raise RequestError(400, error.message.splitlines()[0]) from error
         return {name: _values(tensor) for name, tensor in outputs.items()}
 
-    def _readable(self, data: bytes) -> bytes:
-        """What the graph reads; what nobody can read is no bytes to it, and is told so."""
-        assert self.max_pixels is not None
-        try:
-            return encoded_of(data, max_pixels=self.max_pixels)
-        except UnusablePicture:
-            return b""
+    def _answer(self, signature: str, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return self._classifier.signatures[signature](**tensors)
+
+
+class BatchedServable(SavedModelServable):
+    """The same, the rows of requests that come together computed together, by TensorFlow's own
+    batching op. What comes alone does not wait for others."""
+
+    engine = "savedmodel in batches"
+    n_callers = N_CALLERS
+
+    def __init__(self, classifier: SavedModelClassifier, max_pixels: int) -> None:
+        super().__init__(classifier, max_pixels)
+        self._batched = {
+            name: _in_batches(classifier.signatures[name], signature)
+            for name, signature in self.signatures.items()
+            if _can_be_batched(signature)
+        }
+
+    def _answer(self, signature: str, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        if signature in self._batched:
+            try:
+                return self._batched[signature](**tensors)
+            except tf.errors.InvalidArgumentError:
+                pass  # perhaps for another's rows; asked alone, everybody gets what is his
+        return super()._answer(signature, tensors)
+
+
+def _can_be_batched(signature: Signature) -> bool:
+    """Whether rows of two requests make one tensor."""
+    tensors = [*signature.inputs.values(), *signature.outputs.values()]
+    return bool(signature.inputs) and all(
+        tensor.shape[:1] == (None,) and None not in tensor.shape[1:] for tensor in tensors
+    )
+
+
+def _in_batches(function: _Ask, signature: Signature) -> _Ask:
+    inputs = signature.inputs
+    names, output_names = sorted(inputs), sorted(signature.outputs)
+    types = {dtype: each for each, dtype in _DTYPES.items()}
+    specs = [tf.TensorSpec(inputs[name].shape, types[inputs[name].dtype], name) for name in names]
+
+    @tf.nondifferentiable_batch_function(
+        num_batch_threads=BATCH_THREADS,
+        max_batch_size=BATCH_ROWS,
+        batch_timeout_micros=0,
+        max_enqueued_batches=N_CALLERS,
+    )
+    def together(*rows: tf.Tensor) -> list[tf.Tensor]:
+        outputs = function(**dict(zip(names, rows, strict=True)))
+        return [outputs[name] for name in output_names]
+
+    scope = f"tl_app_{next(_scopes)}"
+
+    @tf.function(input_signature=specs, autograph=False)
+    def ask(*rows: tf.Tensor) -> list[tf.Tensor]:
+        # Functions of one scope share a queue, and with it each other's rows and answers.
+        with tf.name_scope(scope):
+            return together(*rows)
+
+    def answer(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(zip(output_names, ask(*(tensors[name] for name in names)), strict=True))
+
+    return answer
+
+
+def load_saved_model(version_folder: Path, max_pixels: int) -> list[SavedModelServable]:
+    """One model in two ways, of which the faster one is to be found by trying.
+
+    Raises:
+        RunError: as in `SavedModelClassifier`.
+    """
+    classifier = SavedModelClassifier(version_folder)
+    return [of(classifier, max_pixels) for of in (SavedModelServable, BatchedServable)]
+
+
+def _readable(data: bytes, max_pixels: int) -> PictureFile | None:
+    """What nobody can read is no bytes to the graph, and is told so."""
+    try:
+        return picture_file_of(data, max_pixels=max_pixels)
+    except UnusablePicture:
+        return None
 
 
 def _tensors(specs: dict[str, Any]) -> dict[str, Tensor]:

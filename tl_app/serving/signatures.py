@@ -71,6 +71,8 @@ class Servable(Protocol):
         input_name: of what `serving_default` takes.
         signatures: by name.
         rows_apart: whether the rows of a request may run on several threads.
+        n_callers: requests that may be within it at once, where it puts their rows together;
+            None for one on each core.
         max_pixels: of a picture; None for texts.
     """
 
@@ -88,6 +90,9 @@ class Servable(Protocol):
 
     @property
     def rows_apart(self) -> bool: ...
+
+    @property
+    def n_callers(self) -> int | None: ...
 
     @property
     def max_pixels(self) -> int | None: ...

@@ -24,6 +24,7 @@ class SmallServable:
     modality = "image"
     input_name = INPUT
     rows_apart = True
+    n_callers: int | None = None
 
     def __init__(self, version_folder: Path, small_format: str, max_pixels: int) -> None:
         """
@@ -67,9 +68,7 @@ class SmallServable:
         for row, given in zip(rows, inputs[INPUT], strict=True):
             try:
                 file = picture_file_of(given, max_pixels=self.max_pixels)
-                # Those that may have 16 bits, which take twice the memory.
-                share = file.n_pixels * (2 if file.image_format in ("PNG", "TIFF") else 1)
-                with self._decoding.reserve(share):
+                with self._decoding.reserve(file.decode_share):
                     answer = self._model.answer(file.encoded)
             except UnusablePicture as problem:
                 answer = problem

@@ -1,4 +1,4 @@
-"""Threads that answer, no more at a time than there are cores, and no more waiting than allowed."""
+"""Threads that answer, as many at a time as an engine takes, and no more waiting than allowed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Workers:
     shared out over all threads, and what has not begun can be left when nobody waits for it.
 
     Args:
-        n_threads: one for each core.
+        n_threads: one for each core; an engine that puts the rows of requests together has as
+            many callers as it takes.
         queue_rows: most rows that wait or run; what comes beyond is told to come again.
         timeout_seconds: for a request, from when it was read.
     """
@@ -34,7 +35,8 @@ class Workers:
         self._queue_rows = queue_rows
         self._timeout_seconds = timeout_seconds
         self.n_rows = 0
-        self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="tl_app-serving")
+        self._n_threads = n_threads
+        self._threads: dict[int, ThreadPoolExecutor] = {}
 
     async def run(self, servable: Servable, signature: str, inputs: Tensors, gone: Gone) -> Tensors:
         """
@@ -59,9 +61,10 @@ class Workers:
         def leave(_: Future[Tensors]) -> None:
             self.n_rows -= n_each
 
+        threads = self._threads_for(servable)
         jobs = []
         for part in parts:
-            job = self._threads.submit(servable.run, signature, part)
+            job = threads.submit(servable.run, signature, part)
             # Counted until a thread is done with it, whoever went away meanwhile.
             self.n_rows += n_each
             job.add_done_callback(lambda done: loop.call_soon_threadsafe(leave, done))
@@ -87,7 +90,14 @@ class Workers:
 
     def close(self) -> None:
         """Begin nothing more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in self._threads.values():
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _threads_for(self, servable: Servable) -> ThreadPoolExecutor:
+        n = servable.n_callers or self._n_threads
+        if n not in self._threads:
+            self._threads[n] = ThreadPoolExecutor(n, thread_name_prefix="tl_app-serving")
+        return self._threads[n]
 
 
 def _parts(servable: Servable, inputs: Tensors, n: int) -> list[Tensors]:
