@@ -156,8 +156,10 @@ def _in_batches(function: _Ask, signature: Signature) -> _Ask:
         with tf.name_scope(scope):
             return together(*rows)
 
+    computed = ask.get_concrete_function()
+
     def answer(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        return dict(zip(output_names, ask(*(tensors[name] for name in names)), strict=True))
+        return dict(zip(output_names, computed(*(tensors[name] for name in names)), strict=True))
 
     return answer
 
