@@ -60,6 +60,7 @@ def test_public_names() -> None:
         "load_config",
         "predict",
         "resume",
+        "serve",
         "train",
         "undo_fixes",
         "write_report",

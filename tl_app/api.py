@@ -306,6 +306,66 @@ def export_model(
     )
 
 
+def serve(
+    model: PathLike,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    name: str | None = None,
+    labels: Mapping[str, int] | None = None,
+    engine: Literal["auto", "litert", "onnx", "savedmodel"] = "auto",
+    token_file: PathLike | None = None,
+    without_token: bool = False,
+    certificate: PathLike | None = None,
+    key: PathLike | None = None,
+    max_body_mb: float = 32.0,
+    max_pixels: int = 25_000_000,
+    queue: int = 256,
+    timeout_seconds: float = 30.0,
+    output: PathLike = ".",
+    reporter: Reporter | None = None,
+) -> None:
+    """Answer TensorFlow Serving's REST interface until SIGINT or SIGTERM; in the main thread.
+
+    Args:
+        model: a run (folder or name), an export, or a folder of exports.
+        host, port: where to listen; port 0 takes a free one.
+        name: of a single model in addresses; None takes the folder's.
+        labels: label, or MODEL/LABEL -> number of a version that it keeps.
+        engine: "auto" takes the fastest that is there on this machine.
+        token_file: holds the token that requests bear; None takes TL_APP_TOKEN, if that is set.
+        without_token: let other machines ask without one.
+        certificate, key: files in PEM, for TLS; both or none.
+        max_body_mb: of a request, in MB of 10^6 bytes.
+        max_pixels: larger pictures are unusable.
+        queue: pictures or texts that wait, and of one request; more are told 429.
+        timeout_seconds: of a request.
+        output: where runs are looked for by name.
+        reporter: is told what is served where.
+    """
+    # Without `loading`: small formats are served without TensorFlow.
+    from tl_app import app
+
+    app.serve(
+        os.fspath(model),
+        host=host,
+        port=port,
+        name=name,
+        labels=labels,
+        engine=engine,
+        token_file=_path(token_file),
+        without_token=without_token,
+        certificate=_path(certificate),
+        key=_path(key),
+        max_body_mb=max_body_mb,
+        max_pixels=max_pixels,
+        queue=queue,
+        timeout_seconds=timeout_seconds,
+        output=Path(output),
+        reporter=reporter or SilentReporter(),
+    )
+
+
 def list_backbones() -> list[Any]:
     """The registry's backbones, and whether their weights are here."""
     from tl_app import app

@@ -1,0 +1,51 @@
+"""The server as Python starts it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tl_app
+from tests.serving.servers import READY, START_SECONDS, Client, b64
+from tl_app import ConfigError
+
+SERVE = """
+import sys
+import tl_app
+from tl_app.progress import SilentReporter
+
+class Teller(SilentReporter):
+    def message(self, text):
+        print(text, flush=True)
+
+tl_app.serve(sys.argv[1], port=0, name="mine", labels={"stable": 1}, reporter=Teller())
+print("stopped", "tensorflow" in sys.modules)
+"""
+
+
+def test_it_answers_until_it_is_told_to_stop(exported: Path, pictures):
+    words = [sys.executable, "-c", SERVE, str(exported / "light")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            found = READY.search(process.stdout.readline())
+            assert found
+            client = Client(found[1], pid=process.pid)
+            body = {"instances": [b64(pictures[0])]}
+            answer = client.post("/v1/models/mine/labels/stable:predict", body)
+            assert answer.status == 200
+            assert len(answer.json["predictions"]) == 1
+        finally:
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 0
+    assert said.splitlines()[-1] == "stopped False"
+
+
+def test_what_cannot_be_is_refused(exported: Path):
+    with pytest.raises(ConfigError, match="TLS takes a certificate and its key"):
+        tl_app.serve(exported / "light", certificate="cert.pem")
