@@ -124,6 +124,15 @@ def bmp_is_common(data: bytes) -> bool:
     return compression == 3 and bit_depth == 32 and masks == (0x00FF0000, 0x0000FF00, 0x000000FF)
 
 
+def bmp_is_whole(data: bytes) -> bool:
+    """Whether a common BMP has all its rows, each with what fills it up to four bytes."""
+    start, width, height, bit_depth = (
+        int.from_bytes(data[position : position + n_bytes], "little", signed=n_bytes == 4)
+        for position, n_bytes in ((10, 4), (18, 4), (22, 4), (28, 2))
+    )
+    return len(data) >= start + (width * bit_depth + 31) // 32 * 4 * abs(height)
+
+
 def too_many_pixels(width: int, height: int, max_pixels: int) -> UnusablePicture:
     """The error for a picture over the limit, told before decoding it."""
     return UnusablePicture(

@@ -255,6 +255,7 @@ def _decode_bmp(encoded: tf.Tensor, head: tf.Tensor):
     is_masked = (header_bytes >= 40) & (compression == 3) & (bit_depth == 32)
     is_masked &= tf.reduce_all(tf.stack(masks))
     has_alpha = is_masked & (header_bytes >= 56) & (little_endian(head, 66, 4) == _BMP_ALPHA_MASK)
+    encoded = _without_bytes_behind_bmp(encoded, head)
 
     def palette() -> tf.Tensor:
         indices = tf.io.decode_bmp(encoded, channels=0)[..., 0]
@@ -290,10 +291,23 @@ def _decode_bmp(encoded: tf.Tensor, head: tf.Tensor):
     return _eight_bit(picture)
 
 
+def _without_bytes_behind_bmp(encoded: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
+    """TensorFlow takes no byte too many; some programs fill files up to a multiple of four."""
+    row_bytes = (little_endian(head, 18, 4) * little_endian(head, 28, 2) + 31) // 32 * 4
+    n_bytes = little_endian(head, 10, 4) + row_bytes * _bmp_rows(head)
+    given = tf.strings.length(encoded, unit="BYTE")
+    is_longer = (n_bytes > 0) & (n_bytes < tf.cast(given, tf.int64))
+    return tf.strings.substr(encoded, 0, tf.where(is_longer, tf.cast(n_bytes, tf.int32), given))
+
+
 def _bmp_pixels(encoded: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
-    width, height = little_endian(head, 18, 4), little_endian(head, 22, 4)
+    return little_endian(head, 18, 4) * _bmp_rows(head)
+
+
+def _bmp_rows(head: tf.Tensor) -> tf.Tensor:
+    height = little_endian(head, 22, 4)
     # A negative height means that rows run from the top.
-    return width * tf.where(height >= 2**31, 2**32 - height, height)
+    return tf.where(height >= 2**31, 2**32 - height, height)
 
 
 def _decode_unknown():

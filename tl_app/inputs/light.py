@@ -184,6 +184,8 @@ def _decode_gif(encoded: bytes) -> Levels:
     if extents is None:
         raise ValueError("its frame has no place")
     left, top, right, bottom = extents
+    if image.size != container.gif_size(encoded):  # Pillow makes room for it
+        raise ValueError("its frame lies beyond its canvas")
     image.load()
     frame = np.asarray(image.convert("RGBA"))[top:bottom, left:right]
     levels = np.full((image.height, image.width, 3), 255, np.uint8)
@@ -198,6 +200,8 @@ def _decode_webp(encoded: bytes) -> Levels:
 def _decode_bmp(encoded: bytes) -> Levels:
     if not container.bmp_is_common(encoded):
         raise ValueError("this kind of BMP is not decoded here; save it as PNG")
+    if not container.bmp_is_whole(encoded):
+        raise ValueError("its last row is cut off")
     return _on_white(_loaded(BmpImagePlugin.BmpImageFile(io.BytesIO(encoded))))
 
 
