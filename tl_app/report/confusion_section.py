@@ -28,9 +28,9 @@ MOST_ITEMS = 240
 MOST_CELL_BYTES = 2_000_000
 MOST_CELL_TEXT = 300
 
-STRONG_RIGHT, STRONG_WRONG = 0.76, 0.9
-"""From which strength on white is easier to read on the fill than ink (measured for the light
-colours; on the dark page both are light)."""
+STRONG_RIGHT, STRONG_WRONG = 0.78, 0.9
+"""From which strength on white is easier to read on the fill than ink, of the light page's colours;
+on the dark page both are light."""
 
 
 @dataclass(slots=True)
