@@ -59,8 +59,12 @@ def preprocess(encoded: bytes, preprocessing: Preprocessing) -> np.ndarray:
     Raises:
         UnusablePicture: it cannot be decoded.
     """
-    pixels = apply_window(decode_levels(encoded), preprocessing.window)
-    return resize(pixels, preprocessing.image_size_px, preprocessing.aspect)
+    return resize(
+        decode_levels(encoded),
+        preprocessing.image_size_px,
+        preprocessing.aspect,
+        preprocessing.window,
+    )
 
 
 def decode_levels(encoded: bytes) -> Levels:
@@ -242,42 +246,41 @@ def _on_white(levels: np.ndarray) -> Levels:
     return np.repeat(levels, 3, axis=2) if levels.shape[2] == 1 else levels
 
 
-def apply_window(levels: Levels, window: tuple[int, int]) -> np.ndarray:
-    """8 bits as they are, 16 bits through the window to float32; see `inputs.preprocess`."""
-    if levels.dtype == np.uint8:
-        return levels
-    low, high = (np.float32(level) for level in window)
-    scale = np.float32(255.0 / (window[1] - window[0]))
-    pixels = levels.astype(np.float32)
-    np.clip(pixels, low, high, out=pixels)
-    pixels -= low
-    pixels *= scale
-    return np.minimum(pixels, np.float32(255.0), out=pixels)
-
-
-def resize(pixels: np.ndarray, size_px: int, aspect: str) -> np.ndarray:
-    """uint8 or float32 pixels, shape (h, w, 3), to float32 (size_px, size_px, 3)."""
-    height, width = pixels.shape[:2]
+def resize(levels: Levels, size_px: int, aspect: str, window: tuple[int, int]) -> np.ndarray:
+    """float32 (size_px, size_px, 3) in 0..255; 16 bits go through the window."""
+    height, width = levels.shape[:2]
     if aspect == "pad":
         longer = max(height, width)
         # round(side * size_px / longer), at least 1, in integers.
         inner = [max((side * 2 * size_px + longer) // (2 * longer), 1) for side in (height, width)]
         top, left = ((size_px - side) // 2 for side in inner)
         padded = np.full((size_px, size_px, 3), PAD_LEVEL, np.float32)
-        padded[top : top + inner[0], left : left + inner[1]] = _resample(pixels, *inner)
+        padded[top : top + inner[0], left : left + inner[1]] = _resample(levels, *inner, window)
         return padded
     if aspect == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        pixels = pixels[top : top + side, left : left + side]
-    return _resample(pixels, size_px, size_px)
+        levels = levels[top : top + side, left : left + side]
+    return _resample(levels, size_px, size_px, window)
 
 
-def _resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resample(levels: Levels, height: int, width: int, window: tuple[int, int]) -> np.ndarray:
     """Antialiased and bilinear, in floats: Pillow rounds colour pictures to whole levels."""
     resized = np.empty((height, width, 3), np.float32)
-    for channel in range(3):
-        plane = Image.fromarray(np.ascontiguousarray(pixels[..., channel], np.float32))
+    for channel in range(3):  # one after the other: floats of a large picture are large
+        plane = Image.fromarray(_in_window(levels[..., channel], window))
         plane = plane.resize((width, height), Image.Resampling.BILINEAR)
         resized[..., channel] = np.asarray(plane)
     return np.clip(resized, 0.0, 255.0, out=resized)
+
+
+def _in_window(plane: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+    """8 bits as they are, 16 bits as `inputs.preprocess.apply_window` has them; float32."""
+    pixels = plane.astype(np.float32)
+    if plane.dtype == np.uint8:
+        return pixels
+    low, high = (np.float32(level) for level in window)
+    np.clip(pixels, low, high, out=pixels)
+    pixels -= low
+    pixels *= np.float32(255.0 / (window[1] - window[0]))
+    return np.minimum(pixels, np.float32(255.0), out=pixels)
