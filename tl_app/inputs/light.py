@@ -252,10 +252,13 @@ def resize(levels: Levels, size_px: int, aspect: str, window: tuple[int, int]) -
     if aspect == "pad":
         longer = max(height, width)
         # round(side * size_px / longer), at least 1, in integers.
-        inner = [max((side * 2 * size_px + longer) // (2 * longer), 1) for side in (height, width)]
-        top, left = ((size_px - side) // 2 for side in inner)
+        rows, columns = (
+            max((side * 2 * size_px + longer) // (2 * longer), 1) for side in (height, width)
+        )
+        top, left = (size_px - rows) // 2, (size_px - columns) // 2
         padded = np.full((size_px, size_px, 3), PAD_LEVEL, np.float32)
-        padded[top : top + inner[0], left : left + inner[1]] = _resample(levels, *inner, window)
+        inner = _resample(levels, rows, columns, window)
+        padded[top : top + rows, left : left + columns] = inner
         return padded
     if aspect == "crop":
         side = min(height, width)
