@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from tl_app.environment import usable_cores
 from tl_app.libraries import loading
 from tl_app.serving import trial
@@ -39,13 +41,15 @@ def main() -> None:
         from tl_app.serving.saved_model import load_saved_model
 
         ways = load_saved_model(arguments.export, MAX_PIXELS)
-    rates = [trial.rows_per_second(ways, usable_cores()) for _ in range(arguments.repeats)]
+    turns = [trial.rows_per_second(ways, usable_cores()) for _ in range(arguments.repeats)]
+    rates = np.concatenate(turns)
     rows = trial.rows_for(ways[0])
     for i, way in enumerate(ways):
-        mine = [turn[i] for turn in rates]
-        ratio = median(turn[i] / turn[0] for turn in rates)
+        mine = rates[:, i]
+        ratio = np.median(mine / rates[:, 0])
         print(
-            f"{way.engine:22} {median(mine):7.1f} answers/s ({min(mine):.1f} to {max(mine):.1f}), "
+            f"{way.engine:22} {np.median(mine):7.1f} answers/s ({mine.min():.1f} to "
+            f"{mine.max():.1f}, {len(mine)} turns), "
             f"{ratio:.2f} times the first; alone {alone_ms(way, rows):.1f} ms"
         )
 

@@ -37,6 +37,9 @@ def main() -> int:
     files = sorted(path for path in arguments.photos.rglob("*") if path.is_file())
     version = find_version(arguments.export)
     small = [SmallModel(version, name) for name in small_formats(version)]
+    if not small:
+        print(f"{version} has no small format", file=sys.stderr)
+        return 2
     largest = np.zeros(len(small))
     n_told = n_unusable = n_disagreed = 0
     for path in files:
@@ -51,7 +54,7 @@ def main() -> int:
             if isinstance(told, UnusablePicture) or isinstance(wanted, UnusablePicture):
                 n_disagreed += type(told) is not type(wanted)
             else:
-                largest[i] = max(largest[i], np.abs(told - wanted).max())
+                largest[i] = np.maximum(largest[i], np.abs(told - wanted).max())  # nan stays
         n_unusable += isinstance(wanted, UnusablePicture)
         n_told += not isinstance(wanted, UnusablePicture)
     print(f"{n_told} pictures; {n_unusable} unusable; one way only: {n_disagreed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 
 import numpy as np
@@ -23,6 +24,7 @@ from tests.inputs.makers import (
     with_segment,
 )
 from tl_app.errors import UnusablePicture
+from tl_app.inputs.files import encoded_of
 from tl_app.inputs.light import decode_levels, preprocess
 from tl_app.inputs.preprocess import build_preprocess
 from tl_app.records import Preprocessing
@@ -139,6 +141,12 @@ def files() -> dict[str, bytes]:
     found["bmp filled up"] = found["bmp RGB"] + b"\0\0"
     found["bmp without the end of its last row"] = found["bmp RGB"][:-1]
     found["bmp masks"] = bmp(body, 5, 6, 32, compression=3, tables=MASKS)
+    found["jpeg whose mark of EXIF is unusual"] = found["jpeg turned 6 <"].replace(
+        b"Exif\0\0", b"Exif\0x"
+    )
+    wider = bytearray(found["webp moving True 3"])
+    wider[24] += 20  # the canvas
+    found["webp moving on a wider canvas"] = bytes(wider)
     return found
 
 
@@ -180,8 +188,8 @@ def test_every_aspect_is_resampled_as_by_the_graph(aspect, size, bits):
     data=st.data(),
 )
 def test_damaged_bytes_are_told_as_by_the_graph_or_refused(name, data):
-    """Whatever the bytes: what the graph says of them, or UnusablePicture; but that Pillow finds
-    the end of a few damaged JPEGs that TensorFlow gives up."""
+    """Whatever the bytes that pass for a file: what the graph says of them, or UnusablePicture; but
+    that Pillow finds the end of a few damaged JPEGs that TensorFlow gives up."""
     encoded = bytearray(files()[name])
     if data.draw(st.booleans(), "cut"):
         encoded = encoded[: data.draw(st.integers(0, len(encoded) - 1), "length")]
@@ -192,11 +200,12 @@ def test_damaged_bytes_are_told_as_by_the_graph_or_refused(name, data):
             place = data.draw(st.integers(0, len(encoded) - 1), "place")
             encoded[place] = data.draw(st.integers(0, 255), "byte")
     try:
-        found = decode_levels(bytes(encoded))
+        passed = encoded_of(bytes(encoded), max_pixels=10**6)
+        found = decode_levels(passed)
     except UnusablePicture:
         return
     try:
-        wanted, _ = decode(bytes(encoded))
+        wanted, _ = decode(passed)
     except tf.errors.OpError:
         assert name.startswith("jpeg")
         return
@@ -208,6 +217,22 @@ def test_a_picture_that_is_cut_off_is_refused(name):
     encoded = files()[name]
     with pytest.raises(UnusablePicture, match="cut off or damaged"):
         decode_levels(encoded[: len(encoded) // 2])
+
+
+@pytest.mark.parametrize("place", [(9, 24), (65_000, 65_000)])
+def test_a_frame_beyond_its_canvas_is_refused(place):
+    """Pillow would make room for it, as much as it takes."""
+    encoded = gif(np.zeros((11, 7), int), SHADES, canvas=(20, 30), at=place)
+    with pytest.raises(UnusablePicture, match="cut off or damaged"):
+        decode_levels(encoded)
+
+
+@pytest.mark.parametrize(("place", "value"), [(46, 1), (10, 0)])
+def test_a_bmp_without_its_colours_or_header_is_refused(place, value):
+    encoded = bytearray(files()["bmp P"])
+    encoded[place : place + 4] = struct.pack("<I", value)
+    with pytest.raises(UnusablePicture, match="cut off or damaged"):
+        decode_levels(bytes(encoded))
 
 
 def test_other_files_are_refused():

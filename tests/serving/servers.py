@@ -180,7 +180,7 @@ def ended(process: subprocess.Popen[bytes], log: Path) -> None:
 class Engine:
     """A servable that waits until it is let go on, and counts."""
 
-    engine, modality, input_name, rows_apart = "test", "text", "texts", True
+    engine, modality, input_name, rows_each = "test", "text", "texts", 1
     n_callers: int | None = None
     max_pixels: int | None = None
 

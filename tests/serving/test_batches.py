@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.serving.servers import Engine, classifier, publish_saved_model
+from tests.serving.servers import Engine, classifier, publish_saved_model, publish_small
+from tl_app.environment import usable_cores
+from tl_app.errors import RunError
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.serving import loading, trial
 from tl_app.serving.loading import build_loader
@@ -23,7 +28,9 @@ from tl_app.serving.saved_model import (
     SavedModelServable,
     load_saved_model,
 )
-from tl_app.serving.signatures import Tensors
+from tl_app.serving.signatures import DEFAULT, Tensors, joined
+from tl_app.serving.small import SmallServable
+from tl_app.serving.workers import _parts
 
 N_ASKED = 400
 
@@ -42,7 +49,7 @@ class Adder(tf.Module):
 
 def adder(number: float, folder: Path) -> BatchedServable:
     module = Adder(number)
-    tf.saved_model.save(module, str(folder), signatures={"add": module.add})
+    tf.saved_model.save(module, str(folder), signatures={DEFAULT: module.add})
     loaded = tf.saved_model.load(str(folder))
     classifier: Any = SimpleNamespace(
         modality="text", processing=None, signatures=loaded.signatures, loaded=loaded
@@ -55,7 +62,7 @@ def test_two_models_never_answer_for_each_other(tmp_path):
 
     def ask(i: int) -> tuple[Tensors, float]:
         wanted = 1000.0 * (1 + i % 3) + i % 7
-        return models[i % 3].run("add", {"x": np.array([i % 7], np.float32)}), wanted
+        return models[i % 3].run(DEFAULT, {"x": np.array([i % 7], np.float32)}), wanted
 
     with ThreadPoolExecutor(N_CALLERS) as threads:
         told = list(threads.map(ask, range(3 * N_ASKED)))
@@ -71,7 +78,7 @@ def test_what_one_asks_wrongly_harms_no_other(tmp_path):
     def ask(i: int) -> float:
         row = np.array([-1.0 if i % 5 == 0 else i], np.float32)
         try:
-            return float(model.run("add", {"x": row})["sum"][0])
+            return float(model.run(DEFAULT, {"x": row})["sum"][0])
         except RequestError as error:
             return -error.status
 
@@ -83,8 +90,36 @@ def test_what_one_asks_wrongly_harms_no_other(tmp_path):
 def test_rows_of_more_than_a_batch_come_in_their_order(tmp_path):
     model = adder(1.0, tmp_path)
     rows = np.arange(5.0 * BATCH_ROWS + 3, dtype=np.float32)
-    assert model.run("add", {"x": rows})["sum"].tolist() == (rows + 1).tolist()
-    assert len(model.run("add", {"x": rows[:0]})["sum"]) == 0
+    parts = _parts(model, {"x": rows}, len(rows))
+    with ThreadPoolExecutor(N_CALLERS) as threads:
+        told = joined(list(threads.map(lambda part: model.run(DEFAULT, part), parts)))
+    assert told["sum"].tolist() == (rows + 1).tolist()
+    assert told["n"].max() == BATCH_ROWS
+    # Whoever asks for more at a time, or for nothing, is not batched.
+    assert set(model.run(DEFAULT, {"x": rows})["n"]) == {len(rows)}
+    assert len(model.run(DEFAULT, {"x": rows[:0]})["sum"]) == 0
+
+
+def test_what_is_not_batched_comes_no_more_than_one_a_core(tmp_path, monkeypatch):
+    model = adder(1.0, tmp_path)
+    together = most = 0
+    lock = threading.Lock()
+
+    def plainly(servable: SavedModelServable, signature: str, tensors: Any) -> Any:
+        nonlocal together, most
+        with lock:
+            together += 1
+            most = max(most, together)
+        time.sleep(0.01)
+        with lock:
+            together -= 1
+        return {"sum": tensors["x"]}
+
+    monkeypatch.setattr(SavedModelServable, "_answer", plainly)
+    rows = np.zeros(BATCH_ROWS + 1, np.float32)
+    with ThreadPoolExecutor(N_CALLERS) as threads:
+        list(threads.map(lambda _: model.run(DEFAULT, {"x": rows}), range(40)))
+    assert 1 <= most <= usable_cores()
 
 
 def test_pictures_are_told_as_one_by_one(exported: Path, pictures, offline):
@@ -93,7 +128,7 @@ def test_pictures_are_told_as_one_by_one(exported: Path, pictures, offline):
     asked = [*pictures, b"", pictures[0][:50]] * 4
 
     def ask(data: bytes) -> Tensors:
-        return batched.run("probabilities", {batched.input_name: [data]})
+        return batched.run(DEFAULT, {batched.input_name: [data]})
 
     with ThreadPoolExecutor(N_CALLERS) as threads:
         told = list(threads.map(ask, asked))
@@ -102,7 +137,8 @@ def test_pictures_are_told_as_one_by_one(exported: Path, pictures, offline):
         place = i % (n + 2)
         if place < n:
             assert answer["status"] == [b"ok"]
-            np.testing.assert_allclose(answer["probabilities"][0], offline[place], atol=1e-5)
+            best = -np.sort(-offline[place])[: answer["probabilities"].shape[1]]
+            np.testing.assert_allclose(answer["probabilities"][0], best, atol=1e-5)
         else:
             assert answer["status"] != [b"ok"]
     names = batched.run("class_names", {})["class_names"]
@@ -117,6 +153,13 @@ def slow(name: str, seconds: float, n_callers: int | None = None) -> Engine:
     return engine
 
 
+class Broken(Engine):
+    engine = "broken"
+
+    def run(self, signature: str, inputs: Tensors) -> Tensors:
+        raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+
+
 def test_what_answers_more_a_second_is_taken_and_of_equals_the_simpler(monkeypatch):
     monkeypatch.setattr(trial, "N_TURNS", 3)
     monkeypatch.setattr(loading, "usable_cores", lambda: 2)
@@ -126,11 +169,39 @@ def test_what_answers_more_a_second_is_taken_and_of_equals_the_simpler(monkeypat
     assert loading._fastest([alone, slow("slower", 0.2, 16)]) is alone
 
 
+def test_an_engine_that_fails_is_not_taken(monkeypatch, caplog):
+    monkeypatch.setattr(trial, "N_TURNS", 1)
+    works = slow("works", 0.001)
+    assert loading._fastest([Broken(), works]) is works
+    assert loading._fastest([works, Broken()]) is works
+    assert "broken cannot answer" in caplog.text
+    with pytest.raises(RunError, match="Every engine fails"):
+        loading._fastest([Broken(), Broken()])
+
+
+def test_the_pictures_of_the_trial_are_usable(exported: Path):
+    for max_pixels in (25_000_000, 10_000, 1):
+        servable = SmallServable(exported / "light" / "1", "litert", max_pixels)
+        pictures = trial.rows_for(servable)
+        told = servable.run(DEFAULT, {servable.input_name: pictures})
+        assert set(told["status"]) == {b"ok"}
+
+
 @pytest.mark.slow
-def test_with_a_gpu_all_engines_are_tried(tmp_path, monkeypatch, caplog):
-    folder = publish_saved_model(classifier(), tmp_path)
-    monkeypatch.setattr(loading, "has_gpu", lambda: True)
+def test_with_a_gpu_all_engines_are_tried_and_later_versions_are_not(tmp_path, monkeypatch, caplog):
+    model = classifier()
+    folder = publish_small(model, tmp_path, "litert")
+    publish_saved_model(model, tmp_path / "full")
+    shutil.copytree(tmp_path / "full" / "1", folder, dirs_exist_ok=True)
+    shutil.copytree(folder, tmp_path / "2")
     caplog.set_level("INFO", "tl_app.serving")
-    engine = build_loader("auto")(folder).engine
-    assert engine in ("savedmodel", "savedmodel in batches")
-    assert "answers a second: savedmodel " in caplog.text
+    load = build_loader("auto")
+    assert load(folder).engine == "litert", "without a GPU TensorFlow is not even loaded"
+    assert "answers a second" not in caplog.text
+    monkeypatch.setattr(loading, "has_gpu", lambda: True)
+    first = load(folder)
+    for engine in ("litert", "savedmodel", "savedmodel in batches"):
+        assert f"{engine} " in caplog.text.partition("answers a second: ")[2]
+    n_tried = caplog.text.count("answers a second")
+    assert load(tmp_path / "2").engine == first.engine
+    assert caplog.text.count("answers a second") == n_tried

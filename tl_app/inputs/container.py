@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tl_app.errors import UnusablePicture
 
+_MAX_SEGMENTS = 1024
+"""As in `inputs.orientation`."""
+
 
 def cut_off(image_format: str) -> UnusablePicture:
     """The error for a file that ends before its picture does."""
@@ -125,12 +128,48 @@ def bmp_is_common(data: bytes) -> bool:
 
 
 def bmp_is_whole(data: bytes) -> bool:
-    """Whether a common BMP has all its rows, each with what fills it up to four bytes."""
-    start, width, height, bit_depth = (
+    """Whether a common BMP has all its rows behind its header, each filled up to four bytes."""
+    start, header_bytes, width, height, bit_depth = (
         int.from_bytes(data[position : position + n_bytes], "little", signed=n_bytes == 4)
-        for position, n_bytes in ((10, 4), (18, 4), (22, 4), (28, 2))
+        for position, n_bytes in ((10, 4), (14, 4), (18, 4), (22, 4), (28, 2))
     )
-    return len(data) >= start + (width * bit_depth + 31) // 32 * 4 * abs(height)
+    row_bytes = (width * bit_depth + 31) // 32 * 4
+    return start >= 14 + header_bytes and len(data) >= start + row_bytes * abs(height)
+
+
+def bmp_palette(data: bytes) -> tuple[int, int]:
+    """Where the rows of an 8-bit BMP begin, and how many colours its palette has."""
+    start, stored = (int.from_bytes(data[at : at + 4], "little") for at in (10, 46))
+    return start, stored if 0 < stored <= 256 else 256
+
+
+def jpeg_exif(data: bytes) -> bytes:
+    """The TIFF structure of a JPEG's first EXIF segment, as `inputs.orientation` finds it."""
+    position = 0
+    for _ in range(_MAX_SEGMENTS):
+        window = data[position : position + 9].ljust(9, b"\0")
+        marker, size = window[1], int.from_bytes(window[2:4], "big")
+        if position + 4 > len(data) or window[0] != 0xFF or marker in (0, 0xD9, 0xDA):
+            break
+        if marker == 0xFF:  # what fills the space before a marker
+            position += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            position += 2
+        elif size < 2:
+            break
+        elif marker == 0xE1 and size >= 8 and window[4:] == b"Exif\0":
+            return data[position + 10 : position + 2 + size]
+        else:
+            position += 2 + size
+    return b""
+
+
+def webp_with_alpha(data: bytes) -> bytes:
+    """The same file, told to have alpha where it may have: Pillow believes what the file says, and
+    shows what is seen through as black."""
+    if data[12:16] != b"VP8X":
+        return data
+    return data[:20] + bytes((data[20] | 0x10,)) + data[21:]
 
 
 def too_many_pixels(width: int, height: int, max_pixels: int) -> UnusablePicture:

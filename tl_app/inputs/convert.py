@@ -25,6 +25,7 @@ DECODE_ERRORS = (
     TypeError,
     OverflowError,
     RuntimeError,
+    Image.DecompressionBombError,
     struct.error,
     zlib.error,
 )

@@ -42,8 +42,8 @@ _VALUE_BYTES = {3: 2, 4: 4}
 
 STRIP_ROWS = 64
 
-_PNG_BIT_DEPTH = 24
-"""Place of the byte in a PNG file."""
+_PNG_BIT_DEPTH, _BMP_BIT_DEPTH = 24, 28
+"""Place of the byte in a file."""
 
 
 def preprocess(encoded: bytes, preprocessing: Preprocessing) -> np.ndarray:
@@ -87,7 +87,6 @@ def decode_levels(encoded: bytes) -> Levels:
 
 def _decode_jpeg(encoded: bytes) -> Levels:
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(encoded))
-    exif = image.info.get("exif")
     is_adobe = "adobe" in image.info
     image.load()
     levels = np.asarray(image)
@@ -96,7 +95,7 @@ def _decode_jpeg(encoded: bytes) -> Levels:
         levels = _from_cmyk(levels if is_adobe else 255 - levels)
     elif image.mode == "L":
         levels = np.repeat(levels[..., None], 3, axis=2)
-    return turn(levels, 1 if exif is None else _orientation(exif))
+    return turn(levels, _orientation(container.jpeg_exif(encoded)))
 
 
 def _from_cmyk(inks: np.ndarray) -> Levels:
@@ -105,13 +104,8 @@ def _from_cmyk(inks: np.ndarray) -> Levels:
     return (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
 
 
-def _orientation(exif: bytes) -> int:
-    """As `inputs.orientation` reads it: 1 where it is absent or malformed.
-
-    Args:
-        exif: the segment with its mark, as Pillow keeps it.
-    """
-    data = exif.removeprefix(b"Exif\0\0")
+def _orientation(data: bytes) -> int:
+    """As `inputs.orientation` reads a TIFF structure: 1 where it is absent or malformed."""
     order = _BYTE_ORDERS.get(data[:2])
 
     def number(position: int, n_bytes: int) -> int:
@@ -198,7 +192,9 @@ def _decode_gif(encoded: bytes) -> Levels:
 
 
 def _decode_webp(encoded: bytes) -> Levels:
-    return _on_white(_loaded(WebPImagePlugin.WebPImageFile(io.BytesIO(encoded))))
+    return _on_white(
+        _loaded(WebPImagePlugin.WebPImageFile(io.BytesIO(container.webp_with_alpha(encoded))))
+    )
 
 
 def _decode_bmp(encoded: bytes) -> Levels:
@@ -206,7 +202,15 @@ def _decode_bmp(encoded: bytes) -> Levels:
         raise ValueError("this kind of BMP is not decoded here; save it as PNG")
     if not container.bmp_is_whole(encoded):
         raise ValueError("its last row is cut off")
-    return _on_white(_loaded(BmpImagePlugin.BmpImageFile(io.BytesIO(encoded))))
+    image = BmpImagePlugin.BmpImageFile(io.BytesIO(encoded))
+    if encoded[_BMP_BIT_DEPTH] == 8:
+        start, n_colours = container.bmp_palette(encoded)
+        row_bytes = (image.width + 3) // 4 * 4
+        rows = np.frombuffer(encoded, np.uint8, row_bytes * image.height, start)
+        indices = rows.reshape(image.height, row_bytes)[:, : image.width]
+        if int(indices.max()) >= n_colours:
+            raise ValueError("its palette lacks a colour")
+    return _on_white(_loaded(image))
 
 
 _DECODERS: dict[str, Callable[[bytes], Levels]] = {

@@ -6,20 +6,22 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tl_app.environment import usable_cores
 from tl_app.errors import RunError, TlAppError
 from tl_app.export.small_model import ENGINES, small_formats
 from tl_app.export.versions import MODEL_FILE
 from tl_app.serving.models import Load
-from tl_app.serving.signatures import Servable
+from tl_app.serving.signatures import IN_BATCHES, SAVED_MODEL, Servable
 
 LOG = logging.getLogger("tl_app.serving")
 
-SAVED_MODEL = "savedmodel"
 ENGINE_NAMES = (*ENGINES, SAVED_MODEL)
+SAVED_MODEL_ENGINES = (SAVED_MODEL, IN_BATCHES)
 
 WORTH_WHILE = 1.1
-"""Times as many rows a second as a simpler engine's make another one preferred."""
+"""Times as many rows a second as a simpler engine's, in the median of turns, win over it."""
 
 MAX_PIXELS = 25_000_000
 """Of a picture: a few hundred megabytes of memory while it is decoded, of 16 bits twice as much."""
@@ -29,29 +31,36 @@ def build_loader(engine: str, max_pixels: int = MAX_PIXELS) -> Load:
     """What loads a version folder.
 
     What answers fastest is found by trying: one of the engines, and the SavedModel asked row by
-    row or in batches.
+    row or in batches. The versions of a model that come later are answered by what was found for
+    the first, so that nothing is tried while others wait for answers.
 
     Args:
         engine: one of ENGINE_NAMES, or "auto": one of the small formats that are there, and only
             without any the SavedModel, which takes seconds to load; with a GPU one of all.
         max_pixels: larger pictures are unusable, whatever the model took in training.
     """
+    chosen: dict[tuple[Path, tuple[str, ...]], str] = {}
 
     def load(version_folder: Path) -> Servable:
         small = small_formats(version_folder)
-        full = [SAVED_MODEL] if (version_folder / MODEL_FILE).is_file() else []
-        there = [*small, *full]
+        full = SAVED_MODEL_ENGINES if (version_folder / MODEL_FILE).is_file() else ()
+        there = (*small, *full[:1])
         if engine == "auto":
-            wanted = [there] if has_gpu() else [small, full]
+            wanted = [(*small, *full)] if has_gpu() else [small, full]
         else:
-            wanted = [[engine]] if engine in there else []
+            wanted = [full if engine == SAVED_MODEL else (engine,)] if engine in there else []
         problems: list[TlAppError] = []
         for names in wanted:
-            found = _loadable(version_folder, names, max_pixels, problems)
-            if found:
-                for problem in problems:
-                    LOG.warning("%s: %s", version_folder, problem.problem)
-                return _fastest(found)
+            of_model = (version_folder.parent, names)
+            before = [(chosen[of_model],)] if of_model in chosen else []
+            for tried in (*before, names):
+                found = _loadable(version_folder, tried, max_pixels, problems)
+                if found:
+                    for problem in problems:
+                        LOG.warning("%s: %s", version_folder, problem.problem)
+                    best = _fastest(found)
+                    chosen[of_model] = best.engine
+                    return best
         if problems:
             raise problems[0]
         raise RunError(
@@ -70,46 +79,62 @@ def has_gpu() -> bool:
 
 
 def _loadable(
-    version_folder: Path, names: Sequence[str], max_pixels: int, problems: list[TlAppError]
+    version_folder: Path, engines: Sequence[str], max_pixels: int, problems: list[TlAppError]
 ) -> list[Servable]:
     """What this machine can run, simpler ones first; `problems` takes why it cannot run others."""
     found: list[Servable] = []
-    for name in names:
+    for engine in engines:
+        if engine in SAVED_MODEL_ENGINES:
+            continue
         try:
-            if name == SAVED_MODEL:
-                found += _full(version_folder, max_pixels)
-            else:
-                found.append(_small(version_folder, name, max_pixels))
+            found.append(_small(version_folder, engine, max_pixels))
+        except TlAppError as error:
+            problems.append(error)
+    full = [engine for engine in engines if engine in SAVED_MODEL_ENGINES]
+    if full:
+        try:
+            found += _full(version_folder, full, max_pixels)
         except TlAppError as error:
             problems.append(error)
     return found
 
 
-def _small(version_folder: Path, name: str, max_pixels: int) -> Servable:
+def _small(version_folder: Path, engine: str, max_pixels: int) -> Servable:
     from tl_app.serving.small import SmallServable
 
-    return SmallServable(version_folder, name, max_pixels)
+    return SmallServable(version_folder, engine, max_pixels)
 
 
-def _full(version_folder: Path, max_pixels: int) -> Sequence[Servable]:
+def _full(version_folder: Path, engines: Sequence[str], max_pixels: int) -> Sequence[Servable]:
     from tl_app.libraries import loading
 
     with loading():
         from tl_app.serving.saved_model import load_saved_model
 
-        return load_saved_model(version_folder, max_pixels)
+        return load_saved_model(version_folder, max_pixels, engines)
 
 
 def _fastest(servables: Sequence[Servable]) -> Servable:
+    """
+    Raises:
+        RunError: none answers.
+    """
     if len(servables) == 1:
         return servables[0]
     from tl_app.serving.trial import rows_per_second
 
     rates = rows_per_second(servables, usable_cores())
-    best = 0
-    for i, rate in enumerate(rates):
-        if rate > WORTH_WHILE * rates[best]:
+    working = np.flatnonzero(np.isfinite(rates).all(axis=0)).tolist()
+    if not working:
+        raise RunError(
+            "Every engine fails when it is asked.",
+            received=", ".join(one.engine for one in servables),
+            next_step="see why in the log above",
+        )
+    best = working[0]
+    for i in working[1:]:
+        if np.median(rates[:, i] / rates[:, best]) > WORTH_WHILE:
             best = i
-    told = [f"{one.engine} {rate:.0f}" for one, rate in zip(servables, rates, strict=True)]
+    told = [f"{servables[i].engine} {np.median(rates[:, i]):.0f}" for i in working]
     LOG.info("answers a second: %s", ", ".join(told))
     return servables[best]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tl_app.environment import usable_cores
 from tl_app.errors import UnusablePicture
 from tl_app.export.assets import CLASSIFY
 from tl_app.export.classifier import SavedModelClassifier
@@ -18,7 +20,16 @@ from tl_app.inputs.decode_budget import DecodeBudget
 from tl_app.inputs.files import PictureFile, picture_file_of
 from tl_app.records import Preprocessing
 from tl_app.serving.rest import RequestError
-from tl_app.serving.signatures import DType, Signature, Tensor, Tensors
+from tl_app.serving.signatures import (
+    DEFAULT,
+    IN_BATCHES,
+    SAVED_MODEL,
+    DType,
+    Signature,
+    Tensor,
+    Tensors,
+    n_rows,
+)
 
 _DTYPES: dict[Any, DType] = {
     tf.string: "DT_STRING",
@@ -27,7 +38,7 @@ _DTYPES: dict[Any, DType] = {
 }
 
 BATCH_ROWS = 16
-"""Most rows of several requests that are computed together."""
+"""Most rows that are computed together, of one request or of several."""
 
 BATCH_THREADS = 2
 """Batches in computation: one's pictures are decoded while the other's are told."""
@@ -43,8 +54,8 @@ _Ask = Callable[..., dict[str, tf.Tensor]]
 class SavedModelServable:
     """See `signatures.Servable`."""
 
-    engine = "savedmodel"
-    rows_apart = False
+    engine = SAVED_MODEL
+    rows_each = BATCH_ROWS
     n_callers: int | None = None
 
     def __init__(self, classifier: SavedModelClassifier, max_pixels: int) -> None:
@@ -101,35 +112,31 @@ class SavedModelServable:
 
 
 class BatchedServable(SavedModelServable):
-    """The same, the rows of requests that come together computed together, by TensorFlow's own
-    batching op. What comes alone does not wait for others."""
+    """The same, where the rows of requests that come at the same time are computed together, by
+    TensorFlow's own batching op. What comes alone does not wait for others.
 
-    engine = "savedmodel in batches"
+    It is the default signature's alone: each batching op keeps threads of its own, also when its
+    version is long gone. A row that raises an error costs those beside it a second asking; pictures
+    and texts raise none.
+    """
+
+    engine = IN_BATCHES
     n_callers = N_CALLERS
 
     def __init__(self, classifier: SavedModelClassifier, max_pixels: int) -> None:
         super().__init__(classifier, max_pixels)
-        self._batched = {
-            name: _in_batches(classifier.signatures[name], signature)
-            for name, signature in self.signatures.items()
-            if _can_be_batched(signature)
-        }
+        self._in_batches = _in_batches(classifier.signatures[DEFAULT], self.signatures[DEFAULT])
+        # Callers that are not batched are no more at a time than without batches.
+        self._alone = threading.BoundedSemaphore(usable_cores())
 
     def _answer(self, signature: str, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        if signature in self._batched:
+        if signature == DEFAULT and 0 < n_rows(dict(tensors)) <= BATCH_ROWS:
             try:
-                return self._batched[signature](**tensors)
-            except tf.errors.InvalidArgumentError:
+                return self._in_batches(**tensors)
+            except (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError):
                 pass  # perhaps for another's rows; asked alone, everybody gets what is his
-        return super()._answer(signature, tensors)
-
-
-def _can_be_batched(signature: Signature) -> bool:
-    """Whether rows of two requests make one tensor."""
-    tensors = [*signature.inputs.values(), *signature.outputs.values()]
-    return bool(signature.inputs) and all(
-        tensor.shape[:1] == (None,) and None not in tensor.shape[1:] for tensor in tensors
-    )
+        with self._alone:
+            return super()._answer(signature, tensors)
 
 
 def _in_batches(function: _Ask, signature: Signature) -> _Ask:
@@ -142,7 +149,7 @@ def _in_batches(function: _Ask, signature: Signature) -> _Ask:
         num_batch_threads=BATCH_THREADS,
         max_batch_size=BATCH_ROWS,
         batch_timeout_micros=0,
-        max_enqueued_batches=N_CALLERS,
+        max_enqueued_batches=N_CALLERS,  # of a row each, at the most
     )
     def together(*rows: tf.Tensor) -> list[tf.Tensor]:
         outputs = function(**dict(zip(names, rows, strict=True)))
@@ -164,14 +171,17 @@ def _in_batches(function: _Ask, signature: Signature) -> _Ask:
     return answer
 
 
-def load_saved_model(version_folder: Path, max_pixels: int) -> list[SavedModelServable]:
-    """One model in two ways, of which the faster one is to be found by trying.
+def load_saved_model(
+    version_folder: Path, max_pixels: int, engines: Sequence[str] = (SAVED_MODEL, IN_BATCHES)
+) -> list[SavedModelServable]:
+    """One model in several ways, of which the faster one is to be found by trying.
 
     Raises:
         RunError: as in `SavedModelClassifier`.
     """
     classifier = SavedModelClassifier(version_folder)
-    return [of(classifier, max_pixels) for of in (SavedModelServable, BatchedServable)]
+    kinds = {kind.engine: kind for kind in (SavedModelServable, BatchedServable)}
+    return [kinds[engine](classifier, max_pixels) for engine in engines]
 
 
 def _readable(data: bytes, max_pixels: int) -> PictureFile | None:

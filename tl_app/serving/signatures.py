@@ -10,6 +10,10 @@ import numpy as np
 
 DEFAULT = "serving_default"
 
+SAVED_MODEL = "savedmodel"
+IN_BATCHES = "savedmodel in batches"
+"""The engine of a SavedModel, and the same with the rows of several requests together."""
+
 DType = Literal["DT_STRING", "DT_FLOAT", "DT_INT32"]
 
 PREDICT = "tensorflow/serving/predict"
@@ -70,9 +74,9 @@ class Servable(Protocol):
         modality: "image" or "text".
         input_name: of what `serving_default` takes.
         signatures: by name.
-        rows_apart: whether the rows of a request may run on several threads.
-        n_callers: requests that may be within it at once, where it puts their rows together;
-            None for one on each core.
+        rows_each: most rows that it is given at a time; those of a larger request are shared out.
+        n_callers: threads that may be within it at once, where it puts their rows together; None
+            for one on each core.
         max_pixels: of a picture; None for texts.
     """
 
@@ -89,7 +93,7 @@ class Servable(Protocol):
     def signatures(self) -> Mapping[str, Signature]: ...
 
     @property
-    def rows_apart(self) -> bool: ...
+    def rows_each(self) -> int: ...
 
     @property
     def n_callers(self) -> int | None: ...

@@ -23,7 +23,7 @@ class SmallServable:
 
     modality = "image"
     input_name = INPUT
-    rows_apart = True
+    rows_each = 1
     n_callers: int | None = None
 
     def __init__(self, version_folder: Path, small_format: str, max_pixels: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from tl_app.serving.rest import RequestError
@@ -21,8 +22,8 @@ class NobodyWaits(Exception):
 class Workers:
     """Runs requests on threads.
 
-    Where the engine takes single rows, each row of a request is a job of its own: a request is
-    shared out over all threads, and what has not begun can be left when nobody waits for it.
+    The rows of a large request are shared out over all threads, as many to a job as the engine
+    takes at a time, and what has not begun can be left when nobody waits for it.
 
     Args:
         n_threads: one for each core; an engine that puts the rows of requests together has as
@@ -56,18 +57,15 @@ class Workers:
             raise RequestError(429, "Too many requests wait already; ask again in a moment")
         loop = asyncio.get_running_loop()
         parts = _parts(servable, inputs, n)
-        n_each = n // len(parts)
-
-        def leave(_: Future[Tensors]) -> None:
-            self.n_rows -= n_each
 
         threads = self._threads_for(servable)
         jobs = []
         for part in parts:
             job = threads.submit(servable.run, signature, part)
             # Counted until a thread is done with it, whoever went away meanwhile.
-            self.n_rows += n_each
-            job.add_done_callback(lambda done: loop.call_soon_threadsafe(leave, done))
+            n_here = n_rows(part)
+            self.n_rows += n_here
+            job.add_done_callback(partial(self._leave_soon, loop, n_here))
             jobs.append(job)
         together = asyncio.gather(*map(asyncio.wrap_future, jobs))
         leaving = asyncio.create_task(gone())
@@ -93,6 +91,13 @@ class Workers:
         for threads in self._threads.values():
             threads.shutdown(wait=False, cancel_futures=True)
 
+    def _leave_soon(self, loop: asyncio.AbstractEventLoop, n: int, _: Future[Tensors]) -> None:
+        """Called by a thread; counted by the loop alone."""
+        loop.call_soon_threadsafe(self._leave, n)
+
+    def _leave(self, n: int) -> None:
+        self.n_rows -= n
+
     def _threads_for(self, servable: Servable) -> ThreadPoolExecutor:
         n = servable.n_callers or self._n_threads
         if n not in self._threads:
@@ -101,6 +106,10 @@ class Workers:
 
 
 def _parts(servable: Servable, inputs: Tensors, n: int) -> list[Tensors]:
-    if n <= 1 or not inputs or not servable.rows_apart:
+    each = servable.rows_each
+    if n <= each or not inputs:
         return [inputs]
-    return [{name: values[row : row + 1] for name, values in inputs.items()} for row in range(n)]
+    return [
+        {name: values[row : row + each] for name, values in inputs.items()}
+        for row in range(0, n, each)
+    ]
