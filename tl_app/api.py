@@ -7,6 +7,7 @@ handed in (`tl_app.console.make_reporter()` draws the command line's bars).
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from tl_app.config_loading import load_config
 from tl_app.data.places import as_list
 from tl_app.data.source import Source
 from tl_app.libraries import loading
-from tl_app.progress import Reporter, SilentReporter
+from tl_app.progress import LogReporter, Reporter, SilentReporter
 
 if TYPE_CHECKING:
     from tl_app.app import AuditResult, CacheInfo, ExportResult, TrainedRun
@@ -341,7 +342,7 @@ def serve(
         queue: pictures or texts that wait, and of one request; more are told 429.
         timeout_seconds: of a request.
         output: where runs are looked for by name.
-        reporter: is told what is served where.
+        reporter: is told what is served where; None tells the log `tl_app.serving`.
     """
     # Without `loading`: small formats are served without TensorFlow.
     from tl_app import app
@@ -362,7 +363,7 @@ def serve(
         queue=queue,
         timeout_seconds=timeout_seconds,
         output=Path(output),
-        reporter=reporter or SilentReporter(),
+        reporter=reporter or LogReporter(logging.getLogger("tl_app.serving")),
     )
 
 

@@ -6,6 +6,7 @@ that draws bars (`tl_app.console`); the Python API is silent unless told otherwi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -34,6 +35,23 @@ class Reporter(Protocol):
 class SilentBar:
     def advance(self, n: int = 1, *, note: str = "") -> None:
         pass
+
+
+class LogReporter:
+    """Messages and warnings to a log; no progress."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+
+    def message(self, text: str) -> None:
+        self._log.info("%s", text)
+
+    def warn(self, text: str) -> None:
+        self._log.warning("%s", text)
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
+        yield SilentBar()
 
 
 class SilentReporter:

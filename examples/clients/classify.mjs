@@ -1,12 +1,15 @@
 // Ask a server about pictures:  node classify.mjs URL PICTURE...
 //
-// URL is that of the model, on `tl-app serve` or TensorFlow Serving alike. Where a token is wanted,
-// it is taken from TL_APP_TOKEN. Prints one line a picture: file, label, probability.
+// URL is that of the model, on `tl-app serve` or TensorFlow Serving alike, such as
+// http://127.0.0.1:8501/v1/models/flowers. Where a token is wanted, it is taken from TL_APP_TOKEN; a
+// server with a certificate of its own: NODE_EXTRA_CA_CERTS=cert.pem. Prints one line a picture:
+// file, label, probability.
 // `predict` runs in a browser as well, given base64 strings.
 import { readFile } from "node:fs/promises";
 
 export async function predict(url, encoded, token) {
-  const response = await fetch(`${url}:predict`, {
+  const address = url.replace(/\/$/, "").replace(/:predict$/, "");
+  const response = await fetch(`${address}:predict`, {
     method: "POST",
     headers: {
       "Content-Type": "application/json",
@@ -21,6 +24,7 @@ export async function predict(url, encoded, token) {
 
 const [url, ...pictures] = process.argv.slice(2);
 try {
+  if (!pictures.length) throw new Error("usage: node classify.mjs URL PICTURE...");
   const encoded = await Promise.all(
     pictures.map(async (path) => (await readFile(path)).toString("base64")),
   );
@@ -30,6 +34,6 @@ try {
     console.log([pictures[i], ...best].join("\t"));
   });
 } catch (error) {
-  console.error(error.message);
+  console.error([error.message, error.cause?.message].filter(Boolean).join(": "));
   process.exitCode = 1;
 }

@@ -1,15 +1,18 @@
 """Ask a server about pictures, with Python's standard library alone.
 
-    python classify.py [--url http://127.0.0.1:8501/v1/models/model] PICTURE...
+    python classify.py URL PICTURE...
 
-The address is that of the model, on `tl-app serve` or TensorFlow Serving alike. Where a token is
-wanted, it is taken from TL_APP_TOKEN. Prints one line a picture: file, label, probability.
+URL is that of the model, on `tl-app serve` or TensorFlow Serving alike, such as
+http://127.0.0.1:8501/v1/models/flowers. Where a token is wanted, it is taken from TL_APP_TOKEN; a
+server with a certificate of its own: SSL_CERT_FILE=cert.pem. Prints one line a picture: file,
+label, probability.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import http.client
 import json
 import os
 import sys
@@ -26,13 +29,15 @@ def predict(url: str, pictures: Sequence[Path], *, timeout_seconds: float = 60.0
     Raises:
         RuntimeError: the server refuses, with its reason.
         OSError: it cannot be reached, or a file cannot be read.
+        ValueError, http.client.InvalidURL: this is no address.
     """
     instances = [{"b64": base64.b64encode(path.read_bytes()).decode()} for path in pictures]
     headers = {"Content-Type": "application/json"}
     if token := os.environ.get("TL_APP_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
     body = json.dumps({"instances": instances}).encode()
-    request = urllib.request.Request(f"{url}:predict", body, headers)
+    address = url.removesuffix("/").removesuffix(":predict")
+    request = urllib.request.Request(f"{address}:predict", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=timeout_seconds) as answer:
             return json.load(answer)["predictions"]
@@ -48,12 +53,12 @@ def predict(url: str, pictures: Sequence[Path], *, timeout_seconds: float = 60.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Ask a server about pictures.")
+    parser.add_argument("url", metavar="URL")
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
-    parser.add_argument("--url", default="http://127.0.0.1:8501/v1/models/model")
     arguments = parser.parse_args()
     try:
         rows = predict(arguments.url, arguments.pictures)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ValueError, http.client.InvalidURL) as error:
         print(error, file=sys.stderr)
         return 1
     for path, row in zip(arguments.pictures, rows, strict=True):

@@ -207,7 +207,7 @@ def test_a_finished_run_takes_lists_alone(tmp_path):
 
 
 def test_a_model_of_another_maker_is_told_without_a_guess_at_what_it_reads(tmp_path):
-    with pytest.raises(RunError, match="does not say what it reads: tl_app did not write it"):
+    with pytest.raises(RunError, match="is not beside the model: tl-app export did not write it"):
         read_facts(tmp_path)
 
 

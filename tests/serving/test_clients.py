@@ -42,7 +42,7 @@ def test_lines_of_pictures(language, server, files, offline, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"x")
     if language == "python":
-        command = [sys.executable, CLIENTS / "classify.py", "--url", url]
+        command = [sys.executable, CLIENTS / "classify.py", url]
     else:
         command = [need("node"), CLIENTS / "classify.mjs", url]
     done = run(*command, *files, broken)
@@ -52,6 +52,17 @@ def test_lines_of_pictures(language, server, files, offline, tmp_path):
         assert (path, label) == (str(file), CLASS_NAMES[told.argmax()])
         assert float(share) == pytest.approx(told.max(), abs=2e-4)
     assert lines[2] == [str(broken), "unusable", ""]
+    printed = [word if word != url else f"{url}:predict" for word in command]
+    assert run(*printed, *files, broken).stdout == done.stdout
+    for misuse in (
+        [*command[:-1]],
+        [*command, "nofile.jpg"],
+        [*command[:-1], "no address", files[0]],
+    ):
+        done = run(*misuse)
+        assert done.returncode in (1, 2)
+        assert done.stderr
+        assert "Traceback" not in done.stderr
     wrong = [word if word != url else f"{server.url}/v1/models/nobody" for word in command]
     done = run(*wrong, *files)
     assert done.returncode == 1
@@ -60,21 +71,25 @@ def test_lines_of_pictures(language, server, files, offline, tmp_path):
 
 def test_curl(server, files, offline):
     need("curl")
-    done = run(CLIENTS / "classify.sh", files[0], f"{server.url}/v1/models/light")
+    done = run(CLIENTS / "classify.sh", f"{server.url}/v1/models/light:predict", files[0])
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)["predictions"]
     np.testing.assert_allclose(row["probabilities"][0], offline[0].max(), atol=1e-4)
-    done = run(CLIENTS / "classify.sh", files[0], f"{server.url}/v1/models/nobody")
+    done = run(CLIENTS / "classify.sh", f"{server.url}/v1/models/nobody", files[0])
     assert done.returncode != 0
     assert "Servable not found" in done.stdout
+    for misuse, said in (([], "usage"), ([server.url, "nofile.jpg"], "nofile.jpg cannot be read")):
+        done = run(CLIENTS / "classify.sh", *misuse)
+        assert done.returncode != 0
+        assert said in done.stderr
 
 
 def test_they_bear_a_token(files):
     with on_thread(Engine(), token="secret") as client:
         url = f"{client.url}/v1/models/m"
         for command in (
-            [CLIENTS / "classify.sh", files[0], url],
-            [sys.executable, CLIENTS / "classify.py", "--url", url, files[0]],
+            [CLIENTS / "classify.sh", url, files[0]],
+            [sys.executable, CLIENTS / "classify.py", url, files[0]],
             [need("node"), CLIENTS / "classify.mjs", url, files[0]],
         ):
             assert run(*command).returncode != 0

@@ -364,7 +364,7 @@ def test_what_cannot_be_served_is_told(exported, tmp_path, capfd, monkeypatch):
     taken.listen()
     cases = {
         (tmp_path / "empty",): (1, "no model to serve here"),
-        (tmp_path / "gone",): (1, "no run here"),
+        (tmp_path / "gone",): (1, "does not exist"),
         (tmp_path / "bad",): (1, "No model could be loaded"),
         (light, "--engine", "onnx"): (1, "has no file for the engine onnx"),
         (light, "--engine", "savedmodel"): (1, "has no file for the engine savedmodel"),

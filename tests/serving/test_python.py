@@ -16,24 +16,21 @@ from tl_app import ConfigError
 SERVE = """
 import sys
 import tl_app
-from tl_app.progress import SilentReporter
 
-class Teller(SilentReporter):
-    def message(self, text):
-        print(text, flush=True)
-
-tl_app.serve(sys.argv[1], port=0, name="mine", labels={"stable": 1}, reporter=Teller())
-print("stopped", "tensorflow" in sys.modules)
+tl_app.serve(sys.argv[1], port=0, name="mine", labels={"stable": 1, "next": 7})
+print("stopped", "tensorflow" in sys.modules, file=sys.stderr)
 """
 
 
 def test_it_answers_until_it_is_told_to_stop(exported: Path, pictures):
     words = [sys.executable, "-c", SERVE, str(exported / "light")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
         try:
-            found = READY.search(process.stdout.readline())
-            assert found
+            told = [process.stderr.readline() for _ in range(4)]
+            assert "mine has no version 7 for the label next" in "".join(told)
+            found = READY.search("".join(told))
+            assert found, told
             client = Client(found[1], pid=process.pid)
             body = {"instances": [b64(pictures[0])]}
             answer = client.post("/v1/models/mine/labels/stable:predict", body)
@@ -41,7 +38,7 @@ def test_it_answers_until_it_is_told_to_stop(exported: Path, pictures):
             assert len(answer.json["predictions"]) == 1
         finally:
             process.send_signal(signal.SIGTERM)
-            said, _ = process.communicate(timeout=START_SECONDS)
+            _, said = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 0
     assert said.splitlines()[-1] == "stopped False"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -94,6 +95,14 @@ class Wanted:
                 "There is no such format.",
                 received=", ".join(unknown) or "none",
                 allowed=", ".join(FORMATS),
+            )
+        if "onnx" in self.formats and importlib.util.find_spec("tf2onnx") is None:
+            raise ConfigError(
+                "Writing ONNX needs a package that is not installed: tf2onnx.",
+                received="--format onnx",
+                allowed=", ".join(name for name in FORMATS if name != "onnx"),
+                next_step="pip install 'tl_app[onnx]' (in a clone: pip install -c constraints.txt "
+                "'.[onnx]')",
             )
         if self.precision != "float32" and "litert" not in self.formats:
             raise ConfigError(

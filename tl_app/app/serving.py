@@ -7,11 +7,15 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tl_app.environment import usable_cores
 from tl_app.errors import ConfigError, RunError
 from tl_app.progress import Reporter
 from tl_app.run import RunFolder
+
+if TYPE_CHECKING:
+    from tl_app.serving.models import Models
 
 TOKEN_VARIABLE = "TL_APP_TOKEN"
 
@@ -99,10 +103,19 @@ def serve(
         logging.captureWarnings(True)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
         logging.getLogger("tl_app.serving").setLevel(logging.INFO)
+        reporter.message("Loading what is served")
         served = Models(found, build_loader(engine, max_pixels))
         served.refresh(everything=True)
         if not any(one.find() for one in served):
-            raise _none_loaded(served)
+            raise _none_loaded(served, engine)
+        for one in served:
+            there = one.complete()
+            for label, number in one.labels.items():
+                if number not in there:
+                    reporter.warn(
+                        f"{one.name} has no version {number} for the label {label}, which answers "
+                        f"when that is there; it has: {', '.join(map(str, sorted(there)))}"
+                    )
         limits = Limits(
             body_bytes=round(max_body_mb * 1e6),
             request_seconds=timeout_seconds,
@@ -165,11 +178,20 @@ def _token(file: Path | None) -> str | None:
 
 
 def _folder_of(model: str, output: Path) -> tuple[Path, str | None]:
-    """Where versions are, and the name of a run."""
+    """Where versions are, and the name of a run.
+
+    Raises:
+        RunError: there is nothing to serve.
+    """
+    from tl_app.serving.models import none_here
+
     path = Path(model)
     is_run = (path / "run.json").is_file()
     if not is_run and path.is_dir():
         return path, None
+    # A name alone may be a run's.
+    if path.is_file() or not (path.exists() or (output / "models" / model).is_dir()):
+        raise none_here(path)
     folder = RunFolder.open(model, output)
     if not folder.saved_model.is_dir():
         raise RunError(
@@ -180,7 +202,7 @@ def _folder_of(model: str, output: Path) -> tuple[Path, str | None]:
     return folder.saved_model, folder.name
 
 
-def _none_loaded(served) -> RunError:
+def _none_loaded(served: Models, engine: str) -> RunError:
     problems = [
         f"{one.name}, version {version.number}: {version.problem}"
         for one in served
@@ -190,5 +212,7 @@ def _none_loaded(served) -> RunError:
     return RunError(
         "No model could be loaded.",
         received="; ".join(problems),
-        next_step="tl-app export RUN DEST --format litert, then tl-app serve DEST",
+        next_step="tl-app export RUN DEST --format litert, then tl-app serve DEST"
+        if engine == "auto"
+        else f"leave --engine out, or tl-app export RUN DEST --format {engine}",
     )

@@ -21,7 +21,8 @@ examples:
   tl-app predict models/RUN new.jpg        label and probability
   tl-app evaluate models/RUN other/        how it does on other labelled pictures
   tl-app compare models/OLD models/NEW     whether the new one is not worse
-  tl-app export models/RUN serve/flowers   a SavedModel for TensorFlow Serving
+  tl-app export models/RUN served/flowers  a SavedModel for TensorFlow Serving
+  tl-app serve served/flowers              answers over HTTP
   tl-app doctor                            versions, devices, weights
 
 exit codes: 0 done, 1 failure, 2 usage or configuration, 3 unusable data,

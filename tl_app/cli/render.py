@@ -268,6 +268,7 @@ def export_text(done: ExportResult) -> str:
     if done.small:
         columns = ("format", "accuracy", "difference", "95 % interval", "size", "one", "32 at once")
         lines += ["", table(columns, [_small_row(each) for each in done.small], right=".rrrrrr")]
+    lines += ["", f"Next        tl-app serve {printable(done.version_folder.parent)}"]
     return "\n".join(lines)
 
 

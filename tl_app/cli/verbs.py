@@ -374,8 +374,11 @@ VERBS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.ArgumentParser],
         _add_report,
     ),
     "export": (
-        "write a SavedModel for serving, checked against the run",
-        ("tl-app export models/RUN serve/flowers",),
+        "write a SavedModel or a small format for serving, checked against the run",
+        (
+            "tl-app export models/RUN served/flowers",
+            "tl-app export models/RUN served/flowers --format litert --precision int8",
+        ),
         _add_export,
     ),
     "serve": (

@@ -115,9 +115,10 @@ def read_facts(version_folder: Path) -> dict[str, Any]:
         values = json.loads(path.read_bytes())
     except OSError as error:
         raise RunError(
-            "This SavedModel does not say what it reads: tl_app did not write it.",
+            f"{path.name} is not beside the model: tl-app export did not write it, or it is not "
+            "wholly copied.",
             received=f"{path}: {error.strerror}",
-            allowed="a SavedModel that tl-app export wrote",
+            allowed="a version folder that tl-app export wrote",
             next_step="tl-app export RUN DEST",
         ) from error
     except ValueError as error:

@@ -64,7 +64,7 @@ def build_loader(engine: str, max_pixels: int = MAX_PIXELS) -> Load:
         if problems:
             raise problems[0]
         raise RunError(
-            f"This version has no file for the engine {engine}.",
+            f"This version has no file for the engine {engine}; it has {', '.join(there)}.",
             received=str(version_folder),
             allowed=", ".join(there),
             next_step=f"tl-app export RUN DEST --format {engine}",

@@ -47,5 +47,12 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.broken = Gauge(
+            "tl_app_broken_versions",
+            "Versions that are there and cannot be loaded.",
+            ("model",),
+            registry=self.registry,
+        )
+
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -93,6 +93,9 @@ class Model:
                 break
         else:
             return  # rather an old one than none
+        for number in [n for n, version in self.versions.items() if version.problem]:
+            if number not in found:
+                del self.versions[number]  # it never was a version
         for number, version in self.versions.items():
             if version.servable is not None and number not in kept:
                 version.state, version.servable = "END", None
@@ -189,10 +192,10 @@ def find_models(
         try:
             inner = sorted(path for path in folder.iterdir() if path.is_dir())
         except OSError as error:
-            raise _none_here(folder) from error
+            raise none_here(folder) from error
         places = {path.name: path for path in inner if _holds_versions(path)}
         if not places:
-            raise _none_here(folder)
+            raise none_here(folder)
         if name is not None:
             raise ConfigError(
                 "Several models have names of their own.",
@@ -245,10 +248,11 @@ def _name_of(folder: Path) -> str:
     return path.parent.name if path.name.isdigit() else path.name
 
 
-def _none_here(folder: Path) -> RunError:
+def none_here(folder: Path) -> RunError:
+    there = "" if folder.exists() else ", which does not exist"
     return RunError(
         "There is no model to serve here.",
-        received=str(folder),
+        received=f"{folder}{there}",
         allowed="a run, a folder that tl-app export wrote, or a folder of those",
         next_step="tl-app export RUN DEST --format litert, then tl-app serve DEST",
     )

@@ -141,7 +141,9 @@ def _read_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise RequestError(400, "JSON Parse error: it is nested too deeply") from None
     except ValueError as error:
-        raise RequestError(400, f"JSON Parse error: {error}") from None
+        raise RequestError(
+            400, f'JSON Parse error: {error}; a body is like {{"instances": [{{"b64": "..."}}]}}'
+        ) from None
     if not isinstance(values, dict):
         raise RequestError(400, "JSON Value: Is not object")
     return values

@@ -144,7 +144,10 @@ class _Server(uvicorn.Server):
             self._on_ready(self)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.force_exit = self.should_exit
+        if self.should_exit:
+            # What is given up now would be told with a traceback a request.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            self.force_exit = True
         self.should_exit = True
 
 

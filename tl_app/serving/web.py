@@ -212,6 +212,8 @@ class _Server:
         for model in self._models:
             found = model.find()
             self._metrics.version.labels(model.name).set(found[0] if found else 0)
+            broken = [version for version in list(model.versions.values()) if version.problem]
+            self._metrics.broken.labels(model.name).set(len(broken))
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def _list(self, request: Request) -> Response:
