@@ -11,7 +11,7 @@ import pytest
 
 import tl_app
 from tests.serving.servers import READY, START_SECONDS, Client, b64
-from tl_app import ConfigError
+from tl_app import ConfigError, RunError
 
 SERVE = """
 import sys
@@ -41,6 +41,12 @@ def test_it_answers_until_it_is_told_to_stop(exported: Path, pictures):
             _, said = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 0
     assert said.splitlines()[-1] == "stopped False"
+
+
+def test_who_asks_a_small_format_without_a_server_is_told_how(exported: Path):
+    with pytest.raises(RunError, match="This export has no SavedModel to ask") as told:
+        tl_app.predict(exported / "light", ["a.jpg"])
+    assert "tl-app serve" in str(told.value)
 
 
 def test_what_cannot_be_is_refused(exported: Path):

@@ -16,13 +16,15 @@ from tl_app.data.listing import counted
 from tl_app.data.source import Source
 from tl_app.data.wording import WORDINGS
 from tl_app.engines.litert_engine import Precision
-from tl_app.errors import ConfigError
+from tl_app.errors import ConfigError, RunError
 from tl_app.evaluation.scoring import evaluate as score
 from tl_app.export.assets import read_facts
 from tl_app.export.classifier import SavedModelClassifier
 from tl_app.export.publish import ExportResult
 from tl_app.export.serving_files import write_serving_files
 from tl_app.export.small_export import MAX_ACCURACY_DROP
+from tl_app.export.small_model import small_formats
+from tl_app.export.versions import newest_version, taken_numbers
 from tl_app.progress import Reporter
 from tl_app.records import (
     Evaluation,
@@ -73,10 +75,18 @@ def load_classifier(model: str, output: Path) -> SavedModelClassifier:
         RunError: there is neither.
     """
     path = Path(model)
-    if not (path / "run.json").exists() and (
-        (path / "saved_model.pb").exists() or any(path.glob("[0-9]*/saved_model.pb"))
-    ):
-        return SavedModelClassifier(path)
+    if not (path / "run.json").exists():
+        if newest_version(path) is not None:
+            return SavedModelClassifier(path)
+        versions = [path, *(path / str(number) for number in taken_numbers(path))]
+        small = {name for version in versions for name in small_formats(version)}
+        if small:
+            raise RunError(
+                "This export has no SavedModel to ask.",
+                received=f"{path}: {', '.join(sorted(small))}",
+                allowed="a run, or an export with --format savedmodel",
+                next_step=f"tl-app serve {path}, which answers by {' or '.join(sorted(small))}",
+            )
     return SavedModelClassifier(finished_run(RunFolder.open(model, output)).exported())
 
 
