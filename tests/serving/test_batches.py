@@ -147,9 +147,9 @@ def test_pictures_are_told_as_one_by_one(exported: Path, pictures, offline):
     assert [name.decode() for name in names] == list(classifier.class_names)
 
 
-def slow(name: str, seconds: float, n_callers: int | None = None) -> Engine:
-    engine = Engine(name, seconds)
-    engine.engine, engine.n_callers = name, n_callers
+def named(name: str) -> Engine:
+    engine = Engine(name)
+    engine.engine = name
     return engine
 
 
@@ -160,18 +160,39 @@ class Broken(Engine):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
 
-def test_what_answers_more_a_second_is_taken_and_of_equals_the_simpler(monkeypatch):
-    monkeypatch.setattr(trial, "N_TURNS", 3)
-    monkeypatch.setattr(loading, "usable_cores", lambda: 2)
-    alone = slow("alone", 0.004)
-    assert loading._fastest([alone, slow("in batches", 0.016, 16)]).engine == "in batches"
-    assert loading._fastest([alone, slow("as fast", 0.004)]) is alone
-    assert loading._fastest([alone, slow("slower", 0.2, 16)]) is alone
+@pytest.mark.parametrize(
+    ("rates", "taken"),
+    [
+        ([[100, 200]], "second"),
+        ([[100, 105], [100, 105], [100, 105]], "first"),  # of equals the simpler
+        ([[100, 10], [100, 120], [100, 130]], "second"),  # a slow turn decides nothing
+        ([[100, 300], [100, 90], [100, 80]], "first"),  # nor does a fast one
+        ([[100, np.nan]], "first"),
+        ([[np.nan, 1]], "second"),
+        ([[100, 120, 150]], "third"),
+        ([[100, 150, 155]], "second"),
+    ],
+)
+def test_what_answers_more_a_second_is_taken_and_of_equals_the_simpler(rates, taken, monkeypatch):
+    monkeypatch.setattr(trial, "rows_per_second", lambda servables, n_threads: np.array(rates))
+    servables = [named(name) for name in ("first", "second", "third")[: len(rates[0])]]
+    assert loading._fastest(servables).engine == taken
+
+
+@pytest.mark.parametrize(("n_callers", "n_at_once"), [(None, 3), (8, 8)])
+def test_each_is_asked_by_as_many_as_it_takes(n_callers, n_at_once, monkeypatch):
+    monkeypatch.setattr(trial, "N_ROWS", 2 * n_at_once)
+    engine = named("engine")
+    engine.n_callers = n_callers
+    engine.together = threading.Barrier(n_at_once)  # opens for so many, and for no fewer
+    rates = trial.rows_per_second([engine], 3)
+    assert rates.shape[1] == 1
+    assert np.isfinite(rates).all()
 
 
 def test_an_engine_that_fails_is_not_taken(monkeypatch, caplog):
     monkeypatch.setattr(trial, "N_TURNS", 1)
-    works = slow("works", 0.001)
+    works = named("works")
     assert loading._fastest([Broken(), works]) is works
     assert loading._fastest([works, Broken()]) is works
     assert "broken cannot answer" in caplog.text

@@ -254,6 +254,7 @@ def test_health_and_metrics(server):
     assert 'tl_app_requests_total{code="200",method="predict",model="light"}' in text
     assert 'tl_app_unusable_rows_total{model="light"}' in text
     assert 'tl_app_model_version{model="light"} 1.0' in text
+    assert 'tl_app_broken_versions{model="light"} 0.0' in text
     # Whoever asks for names that do not exist fills no memory.
     server.post("/v1/models/invented:predict", {})
     assert "invented" not in server.get("/metrics").body.decode()

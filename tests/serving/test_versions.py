@@ -80,6 +80,9 @@ def test_a_version_that_cannot_be_loaded_harms_nobody(tmp_path):
     status = model.versions[2].to_dict()["status"]
     assert status == {"error_code": "FAILED_PRECONDITION", "error_message": "It is damaged."}
     assert not model.needs_refresh()
+    shutil.rmtree(tmp_path / "2")
+    models.refresh()
+    assert list(model.versions) == [1], "what is gone and never answered is not told of"
 
 
 def test_what_was_half_copied_is_loaded_when_it_is_whole(tmp_path):
@@ -164,7 +167,7 @@ def test_models_are_found_in_every_shape_of_folder(tmp_path):
 def test_the_faster_engine_is_taken(tmp_path, monkeypatch):
     slow: list[str]
 
-    def slowed(version_folder: Path, name: str, max_pixels: int) -> SmallServable:
+    def slowed(version_folder: Path, name: str, max_pixels: int) -> list[SmallServable]:
         found = SmallServable(version_folder, name, max_pixels)
         run = found.run
 
@@ -173,7 +176,7 @@ def test_the_faster_engine_is_taken(tmp_path, monkeypatch):
             return run(signature, inputs)
 
         monkeypatch.setattr(found, "run", slowly)
-        return found
+        return [found]
 
     both = publish_small(classifier(), tmp_path / "both", "litert", "onnx")
     monkeypatch.setattr(loading, "_small", slowed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,27 +83,26 @@ def _loadable(
     version_folder: Path, engines: Sequence[str], max_pixels: int, problems: list[TlAppError]
 ) -> list[Servable]:
     """What this machine can run, simpler ones first; `problems` takes why it cannot run others."""
-    found: list[Servable] = []
-    for engine in engines:
-        if engine in SAVED_MODEL_ENGINES:
-            continue
-        try:
-            found.append(_small(version_folder, engine, max_pixels))
-        except TlAppError as error:
-            problems.append(error)
+    small = [engine for engine in engines if engine not in SAVED_MODEL_ENGINES]
     full = [engine for engine in engines if engine in SAVED_MODEL_ENGINES]
+    loads: list[Callable[[], Sequence[Servable]]] = [
+        partial(_small, version_folder, engine, max_pixels) for engine in small
+    ]
     if full:
+        loads.append(partial(_full, version_folder, full, max_pixels))
+    found: list[Servable] = []
+    for load in loads:
         try:
-            found += _full(version_folder, full, max_pixels)
+            found += load()
         except TlAppError as error:
             problems.append(error)
     return found
 
 
-def _small(version_folder: Path, engine: str, max_pixels: int) -> Servable:
+def _small(version_folder: Path, engine: str, max_pixels: int) -> Sequence[Servable]:
     from tl_app.serving.small import SmallServable
 
-    return SmallServable(version_folder, engine, max_pixels)
+    return [SmallServable(version_folder, engine, max_pixels)]
 
 
 def _full(version_folder: Path, engines: Sequence[str], max_pixels: int) -> Sequence[Servable]:
